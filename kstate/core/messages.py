@@ -1,0 +1,120 @@
+"""The values that travel between the log, the core and the codec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+R = TypeVar("R")
+
+Headers = list[tuple[str, bytes]]
+"""Record headers in order; a name may repeat."""
+
+
+class Record(NamedTuple):
+    """One record as a log delivers it; the reader knows which topic it asked for."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int  # milliseconds since the epoch
+
+
+class Write(NamedTuple):
+    """One record to be written; ``partition=None`` lets the log take murmur2(key) mod N."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int  # milliseconds since the epoch
+
+
+class Command(Generic[R]):
+    """Base of every command; ``R`` is the type of its reply.
+
+    >>> @dataclass(frozen=True)
+    ... class Deposit(Command[int]):
+    ...     amount: int
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GetState(Command[Any]):
+    """Reserved command: the owner answers with the entity's state; persists nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Reserved event of a command that only sent: it makes the command count as executed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Reserved event: the entity's state starts anew after it; seqs go on."""
+
+
+RESERVED_EVENTS: tuple[type, ...] = (Noted, Deleted)
+RESERVED_COMMANDS: tuple[type, ...] = (GetState,)
+RESERVED_NAMESPACE = "kstate"
+"""Avro namespace of the reserved types; no processor may bear this name."""
+
+
+class Recent(NamedTuple):
+    """What an entity remembers of a command it executed, to answer a duplicate."""
+
+    seq: int  # of the command's last event
+    at: int  # milliseconds since the epoch
+    reply: bytes | None  # encoded; b"" is the reply None; None: not kept (too large, or a cast)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The snapshot envelope: an entity as of ``seq``.
+
+    ``journal_offset`` is a lower bound of the offset of the first event after it.  ``recent`` maps
+    16-byte hashes of command ids to what is remembered of them, oldest first.
+    """
+
+    seq: int
+    state: Any  # None when deleted
+    version: int  # the processor's snapshot_version
+    journal_offset: int
+    at: int  # milliseconds since the epoch
+    deleted: bool
+    recent: Mapping[bytes, Recent]
+
+
+class Progress(NamedTuple):
+    """What each transaction commits for a partition beside the records themselves.
+
+    ``offset`` is the next command to run; the rest travels as the commit's metadata.
+    """
+
+    offset: int
+    low_water: int  # the oldest journal offset that no snapshot covers yet
+    source: int  # command offset of the newest event, -1 when there is none
+    entities: int  # persist ids with at least one event
+
+    def metadata(self, instance: str) -> str:
+        """The progress and the writer's instance id, as text for the log's commit metadata."""
+        return f"1;{self.low_water};{self.source};{self.entities};{instance}"
+
+    @classmethod
+    def parse(cls, offset: int, metadata: str) -> tuple[Progress, str] | None:
+        """The inverse of `metadata`; None for text that this code did not write."""
+        version, _, rest = metadata.partition(";")
+        fields = rest.split(";", 3)
+        if version != "1" or len(fields) != 4:
+            return None
+        try:
+            low_water, source, entities = (int(field) for field in fields[:3])
+        except ValueError:
+            return None
+        return cls(offset, low_water, source, entities), fields[3]

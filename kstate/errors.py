@@ -1,0 +1,220 @@
+"""Every error kstate raises, as one small tree.
+
+Each class carries the exit code with which the command line ends when the error reaches it; the
+table in ``docs/cli.md`` is checked against this module.  A message is one sentence that says what
+is wrong and, where there is one, the cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class KStateError(Exception):
+    """The root of the tree."""
+
+    exit_code = 1
+
+
+class ConfigError(KStateError):
+    """An option, URL or name that cannot be used as given."""
+
+    exit_code = 3
+
+
+class DefinitionError(KStateError):
+    """Mistakes in a processor, command, event or state class: all of them at once."""
+
+    exit_code = 4
+
+    def __init__(self, subject: str, mistakes: Sequence[str]) -> None:
+        self.subject = subject
+        self.mistakes = tuple(mistakes)
+        lines = "".join(f"\n  - {mistake}" for mistake in self.mistakes)
+        super().__init__(f"{subject} cannot be used:{lines}")
+
+
+# -- what the caller of a command gets ---------------------------------------------------------
+
+
+class Rejected(KStateError):
+    """A business "no", raised by a handler: nothing was persisted; it is not a failure.
+
+    ``code`` is for machines, ``reason`` for people.
+    """
+
+    exit_code = 10
+
+    def __init__(self, reason: str, code: str = "rejected") -> None:
+        self.reason = reason
+        self.code = code
+        super().__init__(reason)
+
+
+class Conflict(KStateError):
+    """The entity was not at the ``expected_seq`` the command named; nothing ran."""
+
+    exit_code = 11
+
+    def __init__(self, actual_seq: int) -> None:
+        self.actual_seq = actual_seq
+        super().__init__(f"the entity is at seq {actual_seq}, not at the expected one")
+
+
+class CallTimeout(KStateError):
+    """No reply came in time: the command may or may not have run.
+
+    Call again with the same ``command_id`` to get the original answer.
+    """
+
+    exit_code = 12
+
+    def __init__(self, command_id: str, timeout_s: float) -> None:
+        self.command_id = command_id
+        super().__init__(
+            f"no reply within {timeout_s:g} s; the command may still run: "
+            f"repeat it with command id {command_id} to get its answer"
+        )
+
+
+class CommandFailed(KStateError):
+    """The command could not be executed: nothing was persisted, and it is in the dead letters."""
+
+    exit_code = 13
+
+    def __init__(self, reason: str, code: str = "error") -> None:
+        self.reason = reason
+        self.code = code
+        super().__init__(reason)
+
+
+class AlreadyDone(KStateError):
+    """A duplicate of a command whose reply was too large to keep: its events ended at ``seq``."""
+
+    exit_code = 14
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        super().__init__(
+            f"this command id was executed before, ending at seq {seq}; its reply was not kept"
+        )
+
+
+# -- data that cannot be used ------------------------------------------------------------------
+
+
+class BadCommand(KStateError):
+    """A record that cannot become a command; ``code`` names the kind of fault."""
+
+    exit_code = 20
+
+    def __init__(self, reason: str, code: str = "bad-command") -> None:
+        self.code = code
+        super().__init__(reason)
+
+
+class BadPersistId(BadCommand):
+    """A persist id that is empty, too long, not UTF-8, or has control characters."""
+
+    exit_code = 21
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, code="bad-persist-id")
+
+
+class EncodeError(KStateError):
+    """A value that its Avro schema cannot hold."""
+
+    exit_code = 22
+
+
+class DecodeError(KStateError):
+    """Bytes that are no value of a known schema."""
+
+    exit_code = 23
+
+
+class UnknownSchema(DecodeError):
+    """Bytes whose schema fingerprint is neither in the code nor in the schemas topic."""
+
+    def __init__(self, fingerprint: bytes) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(
+            f"no schema with fingerprint {fingerprint.hex()} is known; publish it with a worker "
+            "that has the type, or send a type this processor knows"
+        )
+
+
+class SchemaError(KStateError):
+    """Today's types and the frozen or published schemas do not go together."""
+
+    exit_code = 24
+
+
+class RecordTooLarge(EncodeError):
+    """A record beyond the log's limit; ``size`` and ``limit`` in bytes."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"{what} takes {size} bytes; the log takes at most {limit}")
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+class LogError(KStateError):
+    """The log refused, and waiting does not help."""
+
+    exit_code = 30
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached now; trying again may help."""
+
+    exit_code = 31
+
+
+class TopicError(LogError):
+    """A topic is missing or has other settings than the processor needs."""
+
+    exit_code = 32
+
+
+class TransactionAborted(LogError):
+    """The transaction was aborted for certain: none of its records will ever be seen."""
+
+
+class OutcomeUnknown(LogError):
+    """The transaction may or may not have been committed; only a new recovery can tell."""
+
+
+class Fenced(LogError):
+    """Another worker owns the partitions now; this seat in the group is over."""
+
+    exit_code = 33
+
+
+class JournalError(LogError):
+    """The journal is not what its rules promise (a hole, a repeated seq, a foreign record)."""
+
+    exit_code = 34
+
+
+# -- the local store and the worker ------------------------------------------------------------
+
+
+class StoreError(KStateError):
+    """The local snapshot store cannot be used (in use, full disk, of a newer format)."""
+
+    exit_code = 40
+
+
+class StoreCorrupt(StoreError):
+    """The local store is damaged; it may be deleted and is rebuilt from the log."""
+
+
+class ProcessorStopped(KStateError):
+    """A command failed and the processor's policy is ``on_error = "stop"``."""
+
+    exit_code = 50
