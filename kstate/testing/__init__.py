@@ -1,0 +1,1 @@
+"""What tests of processors, logs, stores and codecs share; shipped with the package."""
