@@ -132,17 +132,17 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 _TYPES = {name: str if name == "topic" else int for name in Checkpoint._fields}
 
 
-def seal(value: bytes) -> bytes:
-    """The bytes with a checksum before them."""
-    return zlib.crc32(value).to_bytes(_CRC_BYTES, "big") + value
+def seal(value: bytes, key: bytes = b"") -> bytes:
+    """The bytes with a checksum before them, which covers the key they are stored under too."""
+    return zlib.crc32(value, zlib.crc32(key)).to_bytes(_CRC_BYTES, "big") + value
 
 
-def unseal(stored: object) -> bytes:
-    """What `seal` was given; raises `ValueError` when it is not that any more."""
+def unseal(stored: object, key: bytes = b"") -> bytes:
+    """What `seal` was given; raises `ValueError` when it, or the key, is another by now."""
     if not isinstance(stored, bytes) or len(stored) < _CRC_BYTES:
         raise ValueError("it is no sealed value")
     value = stored[_CRC_BYTES:]
-    if zlib.crc32(value) != int.from_bytes(stored[:_CRC_BYTES], "big"):
+    if zlib.crc32(value, zlib.crc32(key)) != int.from_bytes(stored[:_CRC_BYTES], "big"):
         raise ValueError("its checksum is wrong")
     return value
 
@@ -166,6 +166,14 @@ def disk_full(path: Path, reason: object) -> StoreError:
     """The error for a write that found no room."""
     return StoreError(
         f"there is no room to write the snapshot store {path} ({reason}); free some disk space"
+    )
+
+
+def unusable(path: Path, reason: object) -> StoreError:
+    """The error for everything else that a disk or a library refuses."""
+    return StoreError(
+        f"the snapshot store {path} cannot be used ({reason}); "
+        "check the disk's health, its quota and the permissions"
     )
 
 

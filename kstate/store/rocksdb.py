@@ -24,6 +24,7 @@ from kstate.store.files import (
     partition_name,
     refuse_unknown_options,
     remove,
+    unusable,
 )
 from kstate.store.port import Checkpoint
 
@@ -262,6 +263,6 @@ def _translated(error: Exception, path: Path, opening: bool = False) -> StoreErr
         opening and ("No such file" in words or words.startswith("Invalid argument"))
     ):
         return corrupt(path, error)
-    if "No space left" in words or "File too large" in words:
+    if "No space left" in words:
         return disk_full(path, error)
-    return StoreError(f"the snapshot store {path} cannot be used: {error}")
+    return unusable(path, error)

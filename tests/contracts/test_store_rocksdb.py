@@ -1,0 +1,9 @@
+from pathlib import Path
+
+from kstate.store.rocksdb import RocksDBStore
+from kstate.testing.store_contract import StoreContract
+
+
+class TestRocksDBStore(StoreContract):
+    def make_store(self, directory: Path) -> RocksDBStore:
+        return RocksDBStore(directory)

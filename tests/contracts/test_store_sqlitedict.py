@@ -1,0 +1,9 @@
+from pathlib import Path
+
+from kstate.store.sqlitedict import SqliteDictStore
+from kstate.testing.store_contract import StoreContract
+
+
+class TestSqliteDictStore(StoreContract):
+    def make_store(self, directory: Path) -> SqliteDictStore:
+        return SqliteDictStore(directory)
