@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import NamedTuple
 
 from kstate.core.messages import Headers, Record, Write
 from kstate.core.partition import partition_for
@@ -20,37 +19,33 @@ _KEPT_SHAPES = 4_096
 
 # -- headers -----------------------------------------------------------------------------------
 #
-# names block | value sizes, u32 each | values.  The names block (u16 size, u16 count, then per
-# name u16 size and UTF-8) is the same for nearly all records of a topic: it is made and parsed
-# once and then found by its bytes.
-
-
-class _Shape(NamedTuple):
-    names: tuple[str, ...]
-    block: bytes
-    sizes: Struct
+# u32 size of the prefix | prefix | values.  The prefix is a u16 count, the names (each a u16 size
+# and UTF-8) and the sizes of the values (u32 each).  A topic's records share a few prefixes: they
+# are parsed once and then found by their bytes, so that reading headers is one `Struct.unpack`.
 
 
 @lru_cache(maxsize=_KEPT_SHAPES)
-def _shape(names: tuple[str, ...]) -> _Shape:
+def _names_block(names: tuple[str, ...]) -> tuple[bytes, Struct]:
     encoded = [name.encode() for name in names]
     if len(names) > 0xFFFF or any(len(name) > 0xFFFF for name in encoded):
         raise EncodeError("a record takes at most 65535 headers with names of 65535 bytes")
-    body = b"".join(len(name).to_bytes(2, "little") + name for name in encoded)
-    block = len(names).to_bytes(4, "little") + body
-    return _Shape(names, len(block).to_bytes(4, "little") + block, Struct(f"<{len(names)}I"))
+    block = b"".join(len(name).to_bytes(2, "little") + name for name in encoded)
+    prefix_size = 2 + len(block) + 4 * len(names)
+    head = prefix_size.to_bytes(4, "little") + len(names).to_bytes(2, "little")
+    return head + block, Struct(f"<{len(names)}I")
 
 
 @lru_cache(maxsize=_KEPT_SHAPES)
-def _parse_block(block: bytes) -> _Shape:
-    count = int.from_bytes(block[:4], "little")
+def _parse_prefix(prefix: bytes) -> tuple[tuple[str, ...], Struct]:
+    count = int.from_bytes(prefix[:2], "little")
     names = []
-    at = 4
+    at = 2
     for _ in range(count):
-        size = int.from_bytes(block[at : at + 2], "little")
-        names.append(block[at + 2 : at + 2 + size].decode())
-        at += 2 + size
-    return _Shape(tuple(names), block, Struct(f"<{count}I"))
+        end = at + 2 + int.from_bytes(prefix[at : at + 2], "little")
+        names.append(prefix[at + 2 : end].decode())
+        at = end
+    sizes = Struct(f"<{count}I").unpack_from(prefix, at)
+    return tuple(names), Struct("".join(f"{size}s" for size in sizes))
 
 
 def encode_headers(headers: Headers) -> bytes:
@@ -59,10 +54,10 @@ def encode_headers(headers: Headers) -> bytes:
         return b""
     names, values = zip(*headers, strict=True)
     try:
-        shape = _shape(names)
+        block, sizes = _names_block(names)
     except UnicodeError as error:
         raise EncodeError(f"a header's name is not valid text: {error}") from error
-    return shape.block + shape.sizes.pack(*map(len, values)) + b"".join(values)
+    return block + sizes.pack(*map(len, values)) + b"".join(values)
 
 
 def decode_headers(blob: bytes) -> Headers:
@@ -70,14 +65,8 @@ def decode_headers(blob: bytes) -> Headers:
     if not blob:
         return []
     at = 4 + int.from_bytes(blob[:4], "little")
-    names, _, sizes = _parse_block(blob[4:at])
-    headers = []
-    begin = at + sizes.size
-    for name, size in zip(names, sizes.unpack_from(blob, at), strict=True):
-        end = begin + size
-        headers.append((name, blob[begin:end]))
-        begin = end
-    return headers
+    names, values = _parse_prefix(blob[4:at])
+    return list(zip(names, values.unpack_from(blob, at), strict=True))
 
 
 # -- appending ---------------------------------------------------------------------------------
