@@ -39,6 +39,29 @@ def test_the_database_holds_the_bytes_themselves(tmp_path):
     db.close()
 
 
+class CountingWrites:
+    """A database that counts what reaches its log as a unit of its own."""
+
+    def __init__(self, db: Rdict) -> None:
+        self._db = db
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> object:
+        self.writes += name in ("write", "put", "delete", "delete_range")
+        return getattr(self._db, name)
+
+
+def test_a_change_and_its_checkpoint_are_one_batch(tmp_path):
+    # A kill would have to fall within a microsecond to tell two batches from one.
+    partition = RocksDBStore(tmp_path).open(TOPIC, 0)
+    partition._db = db = CountingWrites(partition._db)
+    partition.apply({b"a": b"1", b"b": b"2", b"c": None}, checkpoint_at(1))
+    assert db.writes == 1
+    partition.clear()
+    assert db.writes == 2
+    partition.close()
+
+
 def test_a_database_of_another_program_is_refused(tmp_path):
     foreign = Rdict(str(tmp_path / NAME))
     foreign["acct-1"] = {"a": "pickled dict"}

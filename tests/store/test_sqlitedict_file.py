@@ -172,7 +172,8 @@ def test_after_a_full_disk_the_next_change_goes_through(tmp_path):
     partition.apply({b"old": b"1"}, checkpoint_at(1))
     limit_pages(partition, more=1)
     with pytest.raises(StoreError, match="no room"):
-        partition.apply({b"%d" % n: bytes(3000) for n in range(50)}, checkpoint_at(2))
+        # What is queued behind the large one must not come along with the next change.
+        partition.apply({b"large": bytes(100_000), b"behind": b"3"}, checkpoint_at(2))
     partition.apply({b"new": b"2"}, checkpoint_at(3))
     assert dict(partition.items()) == {b"old": b"1", b"new": b"2"}
     partition.close()
