@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kstate.core.adapters import EventAdapter
+
 Handler = Callable[[Any, Any], Any]  # (context, command) -> reply
 Fold = Callable[[Any, Any], Any]  # (state, event) -> state
 Reaction = Callable[[Any, Any], None]  # (context, event)
@@ -28,6 +30,7 @@ class Definition:
     folds: Mapping[type, Fold]
     reactions: Mapping[type, tuple[Reaction, ...]]
     sends: frozenset[str]  # names of the processors it may send to, itself included
+    adapters: tuple[EventAdapter, ...]
     snapshot_every: int  # events per entity; 0: only on eviction and on request
     snapshot_version: int
     on_error: OnError

@@ -1,0 +1,14 @@
+"""kstate for asyncio: ``async with kstate.aio.connect("kafka://localhost:9092") as k: …``."""
+
+from __future__ import annotations
+
+from kstate import wiring
+from kstate.async_client import AsyncClient, AsyncEvents
+
+
+def connect(url: str, *, prefix: str = "") -> AsyncClient:
+    """A client for asyncio of the log at ``url``; see `kstate.connect`."""
+    return AsyncClient(wiring.connect(url, prefix=prefix))
+
+
+__all__ = ["AsyncClient", "AsyncEvents", "connect"]

@@ -1,0 +1,162 @@
+"""The client for asyncio: the same names, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
+from kstate.core.messages import Command, GetState
+from kstate.processor import Processor
+from kstate.query import StoredEvent
+
+R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Speaks to processors through a log, without blocking the event loop.
+
+    Made by `kstate.aio.connect`; many calls may be under way at once.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def cast(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        command: Command[Any],
+        *,
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """See `Client.cast`."""
+        return await asyncio.to_thread(
+            self._client.cast,
+            processor,
+            persist_id,
+            command,
+            command_id=command_id,
+            expected_seq=expected_seq,
+            headers=headers,
+        )
+
+    async def call(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        command: Command[R],
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> R:
+        """See `Client.call`."""
+        call = await asyncio.to_thread(
+            self._client.begin, processor, persist_id, command, command_id, expected_seq, headers
+        )
+        try:
+            record = await asyncio.wait_for(asyncio.wrap_future(call.future), timeout)
+        except TimeoutError:
+            raise self._client.timed_out(processor, call, timeout) from None
+        result: R = call.result_of(record)
+        return result
+
+    async def state(
+        self,
+        processor: type[Processor[S]],
+        persist_id: str,
+        *,
+        at_seq: int | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+    ) -> S:
+        """See `Client.state`."""
+        if at_seq is None:
+            command: Command[S] = GetState()
+            return await self.call(processor, persist_id, command, timeout=timeout)
+        return await asyncio.to_thread(
+            lambda: self._client.state(processor, persist_id, at_seq=at_seq)
+        )
+
+    async def ids(self, processor: ProcessorRef) -> list[str]:
+        """See `Client.ids`."""
+        return await asyncio.to_thread(self._client.ids, processor)
+
+    @property
+    def events(self) -> AsyncEvents:
+        """Queries over the journals."""
+        return AsyncEvents(self._client)
+
+    async def flush(self, timeout: float = FLUSH_S) -> None:
+        """See `Client.flush`."""
+        await asyncio.to_thread(self._client.flush, timeout)
+
+    async def close(self) -> None:
+        """See `Client.close`."""
+        await asyncio.to_thread(self._client.close)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncEvents:
+    """Queries over journals, as asynchronous iterators."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def by_id(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        *,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+        live: bool = False,
+    ) -> AsyncIterator[StoredEvent]:
+        """See `kstate.query.Journal.by_id`."""
+        return _stepped(
+            lambda stop: self._client.journal(processor).by_id(
+                persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=stop
+            )
+        )
+
+    def by_tag(
+        self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
+    ) -> AsyncIterator[StoredEvent]:
+        """See `kstate.query.Journal.by_tag`."""
+        return _stepped(
+            lambda stop: self._client.journal(processor).by_tag(
+                tag, after=after, live=live, stop=stop
+            )
+        )
+
+
+async def _stepped(
+    begin: Callable[[Callable[[], bool]], Iterator[StoredEvent]],
+) -> AsyncIterator[StoredEvent]:
+    """Steps a blocking iterator in threads, one step at a time."""
+    stopped = False
+    iterator = await asyncio.to_thread(begin, lambda: stopped)
+    step = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, iterator, None))
+            found = await asyncio.shield(step)
+            if found is None:
+                return
+            yield found
+    finally:
+        stopped = True
+        if step is not None and not step.done():
+            await step  # a generator must not be closed while a thread is in it
+        await asyncio.to_thread(iterator.close)  # type: ignore[attr-defined]

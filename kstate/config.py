@@ -1,0 +1,121 @@
+"""Settings, validated once and frozen: flags, then ``KSTATE_*``, then ``kstate.toml``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kstate.core.policy import Policy
+from kstate.errors import ConfigError
+
+DEFAULT_LOG = "sqlite:kstate.db"
+CONFIG_FILE = "kstate.toml"
+DEFAULT_PARTITIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set.  Times in seconds or, where the name says so, milliseconds."""
+
+    log: str = DEFAULT_LOG
+    prefix: str = ""
+    data: Path = Path(".kstate")
+    store: str = "sqlitedict"
+    partitions: int = 0  # 0: as many as there are, DEFAULT_PARTITIONS for a new processor
+    processors: tuple[str, ...] = ()  # targets ("processors.bank:Bank") that a name may mean
+    reply_topics: tuple[str, ...] = ()  # topics that may be replied on, beside the processor's own
+    batch_records: int = 1_000
+    batch_bytes: int = 4_194_304
+    batch_ms: int = 200
+    stop_timeout_s: float = 10.0
+    skip_lost: bool = False
+    policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_records", "batch_bytes", "batch_ms"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.partitions < 0:
+            raise ConfigError(f"partitions must be at least 1, not {self.partitions}")
+        if self.stop_timeout_s <= 0:
+            raise ConfigError(f"stop_timeout_s must be above 0, not {self.stop_timeout_s:g}")
+
+
+def load_config(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Config:
+    """The settings of this run; ``flags`` that are None count as not given.
+
+    ``file`` defaults to ``kstate.toml`` in the working directory, if there is one.  Raises
+    `ConfigError` for a name or value that is not known, saying where it stands.
+    """
+    path = file or Path(CONFIG_FILE)
+    values: dict[str, Any] = {}
+    if file is not None or path.exists():
+        values |= _from_file(path)
+    values |= _from_environment(os.environ if environment is None else environment)
+    values |= {
+        name: _convert(name, value, "the command line")
+        for name, value in flags.items()
+        if value is not None
+    }
+    limits = {name: values.pop(name) for name in list(values) if name in _POLICY}
+    return Config(**values, policy=Policy(**limits))
+
+
+_POLICY = {each.name for each in fields(Policy)}
+_KNOWN = ({each.name for each in fields(Config)} - {"policy"}) | _POLICY
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    return {name: _convert(name, value, str(path)) for name, value in content.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for variable, value in environment.items():
+        name = variable.removeprefix("KSTATE_").lower()
+        # others may use the prefix for their own purposes (KSTATE_TEST_…): no error
+        if variable.startswith("KSTATE_") and name in _KNOWN:
+            values[name] = _convert(name, value, variable)
+    return values
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    if name not in _KNOWN:
+        raise ConfigError(f"{where} sets {name!r}, which is no setting")
+    default = getattr(Policy() if name in _POLICY else Config(), name)
+    try:
+        if isinstance(default, bool):
+            return _boolean(value)
+        if isinstance(default, tuple):
+            return tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
+        if isinstance(default, int) and isinstance(value, float | bool):
+            raise ValueError("not a whole number")
+        return type(default)(value)
+    except (TypeError, ValueError) as error:
+        kind = "a path" if isinstance(default, Path) else f"of type {type(default).__name__}"
+        raise ConfigError(f"{where} sets {name} to {value!r}, which is not {kind}") from error
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(value)

@@ -1,0 +1,284 @@
+"""What a handler sees of its entity, and one command's run.
+
+`Context` collects what a command wants; nothing of it counts until the shard takes it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from kstate.core.adapters import MAX_TAG_BYTES, EventAdapter, Tagged
+from kstate.core.codec import Codec
+from kstate.core.definition import Definition
+from kstate.core.messages import Command, Deleted, Noted, Record
+from kstate.core.policy import Policy
+from kstate.core.topics import encode_persist_id
+from kstate.errors import ConfigError, EncodeError, KStateError, RecordTooLarge
+
+if TYPE_CHECKING:
+    from kstate.core.envelope import Envelope
+
+S = TypeVar("S")
+
+Effect = Callable[[], object]
+
+
+class Machine:
+    """What is the same for all entities of a processor: its definition, codec and limits."""
+
+    def __init__(self, definition: Definition, codec: Codec, policy: Policy) -> None:
+        self.definition = definition
+        self.codec = codec
+        self.policy = policy
+        self.name = definition.name
+        self.init = definition.init
+        self.state_type = definition.state_type
+        self.handlers = dict(definition.commands)
+        self.folds = dict(definition.folds)
+        self.reactions = dict(definition.reactions)
+        self.adapters: tuple[EventAdapter, ...] = definition.adapters
+        self.encode_event = codec.encode_event
+        self.max_events = policy.max_events
+        self.max_value_bytes = policy.max_value_bytes
+
+    def fold(self, persist_id: str, state: Any, event: Any) -> Any:
+        """The state after ``event``: the same function live and in recovery."""
+        fold = self.folds.get(type(event))
+        if fold is None:
+            return self._fold_other(persist_id, state, event)
+        state = fold(state, event)
+        if not isinstance(state, self.state_type):
+            raise TypeError(
+                f"the fold of {type(event).__name__} in {self.name} returned "
+                f"{type(state).__name__}, not {self.state_type.__name__}"
+            )
+        return state
+
+    def _fold_other(self, persist_id: str, state: Any, event: Any) -> Any:
+        if type(event) is Deleted:
+            return self.init(persist_id)
+        if type(event) is Noted:
+            return state
+        raise ConfigError(
+            f"{type(event).__name__} has no fold in {self.name}: add a method with @event whose "
+            f"last parameter is annotated {type(event).__name__}"
+        )
+
+    def tags(self, event: Any) -> tuple[str, ...]:
+        """The tags that the adapters give an event; raises `EncodeError` for unusable ones."""
+        carried: Any = event
+        for adapter in self.adapters:
+            carried = adapter.to_journal(carried)
+        if carried is event:
+            return ()
+        if not isinstance(carried, Tagged) or carried.event is not event:
+            raise EncodeError(
+                f"an adapter of {self.name} returned {type(carried).__name__} for "
+                f"{type(event).__name__}: return the event, or tagged(event, ...)"
+            )
+        if any(not isinstance(tag, str) or not tag for tag in carried.tags):
+            raise EncodeError(f"the tags {carried.tags!r} are not all non-empty texts")
+        if sum(len(tag.encode()) for tag in carried.tags) > MAX_TAG_BYTES:
+            raise EncodeError(f"the tags of an event take more than {MAX_TAG_BYTES} bytes")
+        return tuple(dict.fromkeys(carried.tags))
+
+
+class Persisted:
+    """An event that a command persisted, encoded."""
+
+    __slots__ = ("event", "seq", "tags", "value")
+
+    def __init__(self, seq: int, event: Any, value: bytes, tags: tuple[str, ...]) -> None:
+        self.seq = seq
+        self.event = event
+        self.value = value
+        self.tags = tags
+
+
+class Context(Generic[S]):
+    """What a command handler or a reaction may see and do."""
+
+    __slots__ = (
+        "_deleted",
+        "_effects",
+        "_envelope",
+        "_event_seq",
+        "_events",
+        "_machine",
+        "_now",
+        "_open",
+        "_record",
+        "_save",
+        "_sent",
+        "_seq",
+        "_state",
+        "persist_id",
+    )
+
+    persist_id: str
+
+    def __init__(
+        self,
+        machine: Machine,
+        persist_id: str,
+        state: S,
+        seq: int,
+        now: int,
+        record: Record,
+        envelope: Envelope,
+    ) -> None:
+        self._machine = machine
+        self.persist_id = persist_id
+        self._state = state
+        self._seq = seq
+        self._now = now
+        self._record = record
+        self._envelope = envelope
+        self._events: list[Persisted] = []
+        self._sent: list[tuple[str, bytes, bytes]] | None = None
+        self._effects: list[Effect] | None = None
+        self._event_seq = 0
+        self._save = False
+        self._deleted = False
+        self._open = True
+
+    # read-only by C getters: a Python property would double the cost of the commonest access
+    state: S = property(attrgetter("_state"))  # type: ignore[assignment]
+    """The state after the newest event persisted."""
+
+    seq: int = property(attrgetter("_seq"))  # type: ignore[assignment]
+    """The seq of the newest event persisted; 0 before the first."""
+
+    @property
+    def event_seq(self) -> int:
+        """In a reaction: the seq of its event."""
+        if not self._event_seq:
+            raise AttributeError("event_seq is known in a reaction only; use ctx.seq")
+        return self._event_seq
+
+    @property
+    def command_id(self) -> str:
+        """The command's id, the same in every repetition."""
+        return self._envelope.command_id.decode()
+
+    @property
+    def headers(self) -> Mapping[str, bytes]:
+        """The command record's headers; of a repeated name the last."""
+        return dict(self._record.headers)
+
+    @property
+    def now(self) -> datetime:
+        """The one time of this command, UTC: the timestamp its events carry."""
+        return datetime.fromtimestamp(self._now / 1000, UTC)
+
+    def persist(self, event: Any) -> None:
+        """Gives the event the next seq and folds it: ``ctx.state`` is new on the next line.
+
+        Raises `EncodeError` for an event that its schema cannot hold, and whatever its fold
+        raises; nothing is persisted then.
+        """
+        if not self._open or self._deleted:
+            raise KStateError(self._why_not())
+        machine = self._machine
+        events = self._events
+        if len(events) >= machine.max_events:
+            raise KStateError(self._too_many())
+        value = machine.encode_event(event)
+        if len(value) > machine.max_value_bytes:
+            raise RecordTooLarge(
+                f"the event {type(event).__name__}", len(value), machine.max_value_bytes
+            )
+        tags = machine.tags(event) if machine.adapters else ()
+        self._state = machine.fold(self.persist_id, self._state, event)
+        self._seq = seq = self._seq + 1
+        events.append(Persisted(seq, event, value, tags))
+
+    def persist_all(self, events: Iterable[Any]) -> None:
+        """`persist` for each of them, all or none: validated before the first is applied."""
+        before = self._state, self._seq, len(self._events)
+        try:
+            for event in events:
+                self.persist(event)
+        except BaseException:
+            self._state, self._seq = before[:2]
+            del self._events[before[2] :]
+            raise
+
+    def send(self, processor: Any, persist_id: str, command: Command[Any]) -> None:
+        """Sends a command to another entity in the same transaction: exactly once.
+
+        ``processor`` is a class or a name declared in ``sends``, or this processor itself.
+        """
+        if not self._open:
+            raise KStateError(self._why_not())
+        name = processor if isinstance(processor, str) else getattr(processor, "name", None)
+        if name not in self._machine.definition.sends:
+            raise ConfigError(
+                f"{self._machine.name} sends to {name or processor!r}, which it does not declare: "
+                "add it to the class attribute sends"
+            )
+        value = self._machine.codec.encode_command(name, command)
+        if len(value) > self._machine.max_value_bytes:
+            raise RecordTooLarge(
+                f"the command {type(command).__name__}", len(value), self._machine.max_value_bytes
+            )
+        if self._sent is None:
+            self._sent = []
+        if len(self._sent) >= self._machine.max_events:
+            raise KStateError(f"one command sent more than {self._machine.max_events} commands")
+        self._sent.append((name, encode_persist_id(persist_id), value))
+
+    def after_commit(self, effect: Effect) -> None:
+        """Runs ``effect`` in a worker thread once the command is committed: at most once.
+
+        What must not be lost belongs to a consumer of the journal instead.
+        """
+        if not self._open:
+            raise KStateError(self._why_not())
+        if self._effects is None:
+            self._effects = []
+        self._effects.append(effect)
+
+    def save_snapshot(self) -> None:
+        """Snapshots the state as it is after this command's last event."""
+        if not self._open:
+            raise KStateError(self._why_not())
+        self._save = True
+
+    def delete(self) -> None:
+        """Persists the entity's last event: its state starts anew, its seqs go on."""
+        self.persist(Deleted())
+        self._deleted = True
+
+    def _too_many(self) -> str:
+        return (
+            f"one command persisted more than {self._machine.max_events} events: "
+            "a reaction that persists on its own event never ends"
+        )
+
+    def _why_not(self) -> str:
+        if not self._open:
+            return "this context's command is over: a context cannot be kept"
+        return "nothing can be persisted after delete() in the same command"
+
+
+def execute(context: Context[Any], command: Any) -> Any:
+    """Runs a command's handler, then the reactions to its events, first in, first out.
+
+    Returns the handler's reply.  A reaction may persist: those events queue behind.
+    """
+    machine = context._machine
+    reply = machine.handlers[type(command)](context, command)
+    reactions = machine.reactions
+    if reactions:
+        # the list grows while it is walked: that is the queue
+        for persisted in context._events:
+            for reaction in reactions.get(type(persisted.event), ()):
+                context._event_seq = persisted.seq
+                reaction(context, persisted.event)
+    if context._sent and not context._events:
+        context.persist(Noted())
+    return reply

@@ -1,0 +1,105 @@
+"""What a command's headers say about it."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from kstate.core.messages import Record
+from kstate.errors import BadCommand
+
+MAX_COMMAND_ID_BYTES = 256
+MAX_TRACEPARENT_BYTES = 256
+
+
+class Envelope:
+    """A command record's headers, read once.  Where a name repeats, the last one counts.
+
+    Reading never fails: `check` says what is wrong, once it is known where a reply would go.
+    """
+
+    __slots__ = (
+        "_expected",
+        "_reply_partition",
+        "command_id",
+        "content_type",
+        "given_id",
+        "reply_to",
+        "traceparent",
+        "type_name",
+    )
+
+    def __init__(self, record: Record) -> None:
+        self.command_id: bytes = b""
+        self.reply_to: bytes | None = None
+        self._reply_partition: bytes | None = None
+        self._expected: bytes | None = None
+        self.content_type: str | None = None
+        self.type_name: str | None = None
+        self.traceparent: bytes | None = None
+        for name, value in record.headers:
+            if name == "command-id":
+                self.command_id = value or b""
+            elif name == "reply-to":
+                self.reply_to = value or None
+            elif name == "reply-partition":
+                self._reply_partition = value
+            elif name == "expected-seq":
+                self._expected = value
+            elif name == "content-type":
+                self.content_type = (value or b"").decode(errors="replace")
+            elif name == "type":
+                self.type_name = (value or b"").decode(errors="replace")
+            elif name == "traceparent" and value and len(value) <= MAX_TRACEPARENT_BYTES:
+                self.traceparent = value
+        self.given_id = bool(self.command_id)
+        if not self.given_id:
+            self.command_id = b"%d:%d" % (record.partition, record.offset)
+
+    @property
+    def reply_partition(self) -> int | None:
+        """The partition the reply is asked on; None: by the command id; -1: not a number."""
+        return None if self._reply_partition is None else _number(self._reply_partition)
+
+    @property
+    def expected_seq(self) -> int | None:
+        """The seq the caller expects the entity at; None: any.  Raises `BadCommand`."""
+        if self._expected is None:
+            return None
+        number = _number(self._expected)
+        if number < 0:
+            raise BadCommand(
+                f"the header expected-seq is {self._expected[:40]!r}, not a whole number",
+                code="bad-header",
+            )
+        return number
+
+    def check(self) -> None:
+        """Raises `BadCommand` for a command id that cannot be one."""
+        if len(self.command_id) > MAX_COMMAND_ID_BYTES:
+            size = len(self.command_id)
+            self.command_id = self.command_id[:MAX_COMMAND_ID_BYTES]
+            raise BadCommand(
+                f"the command id takes {size} bytes; at most {MAX_COMMAND_ID_BYTES} are allowed",
+                code="bad-header",
+            )
+        try:
+            self.command_id.decode()
+        except UnicodeDecodeError:
+            raise BadCommand("the command id is not UTF-8", code="bad-header") from None
+
+
+def hash_command_id(command_id: bytes) -> bytes:
+    """16 bytes that stand for a command id in an entity's window of recent commands."""
+    return blake2b(command_id, digest_size=16).digest()
+
+
+def derived_command_id(processor: str, command_id: bytes, position: int) -> bytes:
+    """The id of the ``position``-th command that a command sends: the same in every rerun."""
+    parent = b"%b/%b#%d" % (processor.encode(), command_id, position)
+    return blake2b(parent, digest_size=16).hexdigest().encode()
+
+
+def _number(value: bytes | None) -> int:
+    if value is None or not value.isdigit() or len(value) > 18:
+        return -1
+    return int(value)

@@ -1,0 +1,149 @@
+"""The records that a command leaves behind, byte for byte as ``docs/topics.md`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kstate.core.context import Context, Machine, Persisted
+from kstate.core.envelope import Envelope, derived_command_id
+from kstate.core.messages import Headers, Record, Write
+from kstate.core.topics import Topics, event_key
+
+MAX_ERROR_BYTES = 1024
+
+OK = b"ok"
+REJECTED = b"rejected"
+CONFLICT = b"conflict"
+ERROR = b"error"
+DUPLICATE = b"duplicate"
+
+DEAD_LETTER_HEADERS = ("error-type", "error", "source")
+"""Headers that a dead letter has beside those of the command."""
+
+
+class Outgoing:
+    """Makes the records of one partition."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        partition: int,
+        topics: Topics,
+        targets: Mapping[str, str],
+        reply_topics: Mapping[str, int],
+    ) -> None:
+        self._machine = machine
+        self._partition = partition
+        self._topics = topics
+        self._targets = targets
+        self._reply_topics = reply_topics
+        self._types: dict[type, tuple[str, bytes]] = {}
+
+    def event(
+        self,
+        key: bytes,
+        persisted: Persisted,
+        envelope: Envelope,
+        source: bytes,
+        reply: bytes | None,
+        now: int,
+    ) -> Write:
+        """A journal record; ``reply`` stands on the last event of a call."""
+        event_type = type(persisted.event)
+        named = self._types.get(event_type)
+        if named is None:
+            named = self._types[event_type] = (
+                "type",
+                self._machine.codec.event_type(event_type),
+            )
+        headers: Headers = [named, ("command-id", envelope.command_id), ("source", source)]
+        if persisted.tags:
+            headers += [("tag", tag.encode()) for tag in persisted.tags]
+        if envelope.traceparent is not None:
+            headers.append(("traceparent", envelope.traceparent))
+        if reply is not None:
+            headers.append(("reply", reply))
+        return Write(
+            self._topics.journal,
+            self._partition,
+            event_key(key, persisted.seq),
+            persisted.value,
+            headers,
+            now,
+        )
+
+    def sent(self, context: Context[Any], envelope: Envelope, now: int) -> list[Write]:
+        """The commands that a command sent, with ids that a rerun would give again."""
+        writes = []
+        for position, (name, key, value) in enumerate(context._sent or ()):
+            command_id = derived_command_id(self._machine.name, envelope.command_id, position)
+            headers: Headers = [("command-id", command_id)]
+            if envelope.traceparent is not None:
+                headers.append(("traceparent", envelope.traceparent))
+            writes.append(Write(self._targets[name], None, key, value, headers, now))
+        return writes
+
+    def snapshot(self, key: bytes, value: bytes, now: int) -> Write:
+        """A snapshot record."""
+        return Write(self._topics.snapshots, self._partition, key, value, [], now)
+
+    def forward(self, record: Record, envelope: Envelope, partition: int, now: int) -> Write:
+        """A command on the wrong partition, for the right one."""
+        headers = record.headers
+        if not envelope.given_id:
+            # a second forwarding would give it another id: fix the one it has here
+            headers = [header for header in headers if header[0] != "command-id"]
+            headers.append(("command-id", envelope.command_id))
+        return Write(self._topics.commands, partition, record.key, record.value, headers, now)
+
+    def may_reply(self, envelope: Envelope) -> bool:
+        """Whether the command asks for a reply on a topic and partition that take replies."""
+        if envelope.reply_to is None:
+            return False
+        partitions = self._reply_topics.get(envelope.reply_to.decode(errors="replace"))
+        partition = envelope.reply_partition
+        return partitions is not None and (partition is None or 0 <= partition < partitions)
+
+    def reply(
+        self,
+        envelope: Envelope,
+        status: bytes,
+        value: bytes | None,
+        seq: int,
+        source: int,
+        now: int,
+        code: str = "",
+        error: str = "",
+    ) -> Write:
+        """A reply; ``source`` is the command offset of the partition's newest event."""
+        assert envelope.reply_to is not None
+        headers: Headers = [
+            ("status", status),
+            ("position", b"%d:%d" % (self._partition, source)),
+            ("seq", b"%d" % seq),
+        ]
+        if code:
+            headers.append(("code", code.encode(errors="replace")[:MAX_ERROR_BYTES]))
+        if error:
+            headers.append(("error", error.encode(errors="replace")[:MAX_ERROR_BYTES]))
+        return Write(
+            envelope.reply_to.decode(),
+            envelope.reply_partition,
+            envelope.command_id,
+            value,
+            headers,
+            now,
+        )
+
+    def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
+        """The command as it came, and why it did not run."""
+        headers = [header for header in record.headers if header[0] not in DEAD_LETTER_HEADERS]
+        headers += [
+            ("error-type", type(error).__name__.encode(errors="replace")),
+            ("error", str(error).encode(errors="replace")[:MAX_ERROR_BYTES]),
+            ("source", b"%d:%d" % (record.partition, record.offset)),
+        ]
+        return Write(
+            self._topics.dead_letters, self._partition, record.key, record.value, headers, now
+        )

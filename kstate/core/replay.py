@@ -1,0 +1,109 @@
+"""Folding the journal: snapshot and events → state, with the checks that the rules hold.
+
+Used by the recovery of a partition (`Replay`) and by queries of an entity's past (`fold_event`).
+"""
+
+from __future__ import annotations
+
+from kstate.core.context import Machine
+from kstate.core.entity import Entity
+from kstate.core.envelope import hash_command_id
+from kstate.core.messages import Deleted, Recent, Record
+from kstate.core.runner import Failed
+from kstate.core.shard import Shard
+from kstate.core.topics import decode_persist_id, parse_event_key
+from kstate.errors import BadPersistId, JournalError, KStateError
+
+
+def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) -> None:
+    """Folds the event with ``seq`` into the entity, whose next event it must be.
+
+    Raises `JournalError` for a hole or a repeated seq, `DecodeError` for an unreadable event, and
+    `KStateError` when the fold raises: an entity that cannot be rebuilt must not be served.
+    """
+    if seq != entity.seq + 1:
+        kind = "is repeated" if seq <= entity.seq else f"follows {entity.seq}"
+        raise JournalError(
+            f"the journal of {entity.persist_id!r} is broken: seq {seq} {kind}, "
+            f"expected {entity.seq + 1}"
+        )
+    event = machine.codec.decode_event(value)
+    try:
+        entity.state = machine.fold(entity.persist_id, entity.state, event)
+    except Exception as error:
+        raise KStateError(
+            f"the fold of {type(event).__name__} raised for {entity.persist_id!r} at seq {seq}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    entity.seq = seq
+    entity.deleted = type(event) is Deleted
+    entity.size += len(value or b"")
+
+
+class Replay:
+    """Brings a shard up to date from the records of its journal, before its first command."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self.newest_source = -1  # command offset of the newest event read
+
+    def event(self, record: Record) -> None:
+        """Folds one journal record, unless a snapshot covers it.
+
+        Raises `JournalError` for a record that is no event and for broken seqs.
+        """
+        parsed = parse_event_key(record.key)
+        if parsed is None:
+            raise JournalError(
+                f"the journal has a foreign record at {record.partition}:{record.offset}: "
+                f"its key {record.key!r} is no persist id and seq"
+            )
+        if record.value is None:
+            return  # a tombstone: the event was removed behind a snapshot
+        key, seq = parsed
+        shard = self._shard
+        entity = shard.entities.get(key) or self._enter(key, record)
+        command_id, source, reply = _origin(record)
+        if source is not None:
+            self.newest_source = max(self.newest_source, source)
+        if seq <= entity.snapshot_seq:
+            return
+        if not entity.seq:
+            shard.entity_count += 1
+        fold_event(shard.machine, entity, seq, record.value)
+        shard.grow(len(record.value))
+        shard.uncovered.setdefault(key, record.offset)
+        shard.entities.move_to_end(key)
+        if command_id is not None:
+            hashed = hash_command_id(command_id)
+            # of a command's events the last one counts, also for the window's order
+            entity.recent.pop(hashed, None)
+            entity.recent[hashed] = Recent(seq, record.timestamp, reply)
+
+    def _enter(self, key: bytes, record: Record) -> Entity:
+        try:
+            persist_id = decode_persist_id(key)
+        except BadPersistId as error:
+            raise JournalError(
+                f"the journal has a foreign record at {record.partition}:{record.offset}: {error}"
+            ) from None
+        try:
+            return self._shard.enter(key, persist_id)
+        except Failed as failed:
+            raise KStateError(
+                f"init raised for {persist_id!r}: {type(failed.cause).__name__}: {failed}"
+            ) from failed.cause
+
+
+def _origin(record: Record) -> tuple[bytes | None, int | None, bytes | None]:
+    """The headers command-id, the offset in source, and reply of a journal record."""
+    command_id = source = reply = None
+    for name, value in record.headers:
+        if name == "command-id":
+            command_id = value
+        elif name == "source":
+            digits = (value or b"").rpartition(b":")[2]
+            source = int(digits) if digits.isdigit() else None
+        elif name == "reply":
+            reply = value
+    return command_id, source, reply

@@ -1,0 +1,261 @@
+"""Runs one command: from its record to the records it leaves in a batch, or to a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kstate.core.batch import Batch, CommittedEvent, Fault
+from kstate.core.context import Context, Machine, execute
+from kstate.core.entity import Entity, Staged, snapshot_of
+from kstate.core.envelope import Envelope, hash_command_id
+from kstate.core.messages import GetState, Recent, Record
+from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
+from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
+
+
+class Failed(Exception):
+    """Wraps what a user's code raised, to tell it from a fault of our own."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Runner:
+    """Runs the commands of one partition against staged entities.
+
+    Checks come in the order duplicate, expected seq, content, handler.
+    """
+
+    def __init__(self, machine: Machine, partition: int, outgoing: Outgoing) -> None:
+        self.publish = False  # whether anyone subscribes to committed events
+        self._machine = machine
+        self._partition = partition
+        self._outgoing = outgoing
+        self._kept_bytes = machine.policy.kept_reply_bytes
+        self._max_bytes = machine.max_value_bytes
+
+    def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Staged) -> None:
+        """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
+        hashed = hash_command_id(envelope.command_id)
+        known = staged.recent.get(hashed) or staged.entity.recent.get(hashed)
+        if known is not None:
+            self._repeat(batch, envelope, known)
+            return
+        expected = envelope.expected_seq
+        if expected is not None and expected != staged.seq:
+            batch.counts.conflicts += 1
+            self._answer(batch, envelope, CONFLICT, None, staged.seq)
+            return
+        command = self._machine.codec.decode_command(
+            record.value, envelope.content_type, envelope.type_name
+        )
+        if type(command) is GetState:
+            self._tell_state(batch, envelope, staged)
+            return
+        self._execute(batch, record, envelope, staged, hashed, command)
+
+    def _execute(
+        self,
+        batch: Batch,
+        record: Record,
+        envelope: Envelope,
+        staged: Staged,
+        hashed: bytes,
+        command: Any,
+    ) -> None:
+        context: Context[Any] = Context(
+            self._machine,
+            staged.entity.persist_id,
+            staged.state,
+            staged.seq,
+            batch.now,
+            record,
+            envelope,
+        )
+        asked = envelope.reply_to is not None and self._outgoing.may_reply(envelope)
+        value = snapshot = None
+        try:
+            reply = execute(context, command)
+            if asked:
+                value = self._encode_reply(command, reply)
+            kept = value if value is not None and len(value) <= self._kept_bytes else None
+            recent = Recent(context._seq, batch.now, kept)
+            if context._save or context._deleted:
+                snapshot = self._requested_snapshot(batch, context, staged, hashed, recent)
+        except Rejected as no:
+            batch.counts.rejected += 1
+            self._answer(batch, envelope, REJECTED, None, staged.seq, no.code, no.reason)
+            return
+        except Exception as error:
+            raise Failed(error) from error
+        finally:
+            context._open = False
+        if context._events:
+            self._stage(batch, record, envelope, staged, context, hashed, recent)
+        if context._sent:
+            batch.writes += self._outgoing.sent(context, envelope, batch.now)
+            batch.counts.sent += len(context._sent)
+        if context._effects:
+            batch.effects += context._effects
+        if snapshot is not None:
+            self.put_snapshot(batch, record.key or b"", staged, snapshot)
+        if envelope.reply_to is not None:
+            self._answer(batch, envelope, OK, value, staged.seq)
+
+    def _stage(
+        self,
+        batch: Batch,
+        record: Record,
+        envelope: Envelope,
+        staged: Staged,
+        context: Context[Any],
+        hashed: bytes,
+        recent: Recent,
+    ) -> None:
+        """Makes a command's events part of the batch."""
+        key = record.key or b""
+        events = context._events
+        source = b"%d:%d" % (record.partition, record.offset)
+        make, writes = self._outgoing.event, batch.writes
+        last = events[-1]
+        size = 0
+        for persisted in events:
+            reply = recent.reply if persisted is last else None
+            writes.append(make(key, persisted, envelope, source, reply, batch.now))
+            size += len(persisted.value)
+        batch.bytes += size
+        staged.size += size
+        if not staged.seq:
+            batch.created += 1
+        staged.state = context._state
+        staged.seq = context._seq
+        staged.deleted = context._deleted
+        staged.recent[hashed] = recent
+        batch.source = record.offset
+        batch.counts.events += len(events)
+        if self.publish:
+            persist_id = staged.entity.persist_id
+            batch.events += [
+                CommittedEvent(persist_id, each.seq, each.event, each.tags, batch.now)
+                for each in events
+            ]
+
+    def _encode_reply(self, command: Any, reply: Any) -> bytes:
+        value = self._machine.codec.encode_reply(type(command), reply)
+        if len(value) > self._max_bytes:
+            raise RecordTooLarge(
+                f"the reply to {type(command).__name__}", len(value), self._max_bytes
+            )
+        return value
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def _repeat(self, batch: Batch, envelope: Envelope, known: Recent) -> None:
+        batch.counts.duplicates += 1
+        status = DUPLICATE if known.reply is None else OK
+        self._answer(batch, envelope, status, known.reply, known.seq)
+
+    def _tell_state(self, batch: Batch, envelope: Envelope, staged: Staged) -> None:
+        try:
+            value = self._machine.codec.encode_state(staged.state)
+            if len(value) > self._max_bytes:
+                raise RecordTooLarge("the state", len(value), self._max_bytes)
+        except EncodeError as error:
+            self._answer(batch, envelope, ERROR, None, staged.seq, "state", str(error))
+            return
+        self._answer(batch, envelope, OK, value, staged.seq)
+
+    def _answer(
+        self,
+        batch: Batch,
+        envelope: Envelope,
+        status: bytes,
+        value: bytes | None,
+        seq: int,
+        code: str = "",
+        error: str = "",
+    ) -> None:
+        if envelope.reply_to is None:
+            return
+        if not self._outgoing.may_reply(envelope):
+            batch.counts.replies_refused += 1
+            return
+        batch.writes.append(
+            self._outgoing.reply(envelope, status, value, seq, batch.source, batch.now, code, error)
+        )
+        batch.counts.replies += 1
+
+    def fail(
+        self,
+        batch: Batch,
+        record: Record,
+        envelope: Envelope,
+        seq: int,
+        error: Exception,
+    ) -> None:
+        """Dead-letters a command whose handler raised ``error``, or stops the processor."""
+        if self._machine.definition.on_error == "stop":
+            raise ProcessorStopped(
+                f"the command at {self._partition}:{record.offset} of {self._machine.name} failed "
+                f'({type(error).__name__}: {error}) and on_error is "stop"; nothing after it ran'
+            ) from error
+        batch.counts.failed += 1
+        reason = f"{type(error).__name__}: {error}"
+        self._dead_letter(batch, record, envelope, seq, error, "failed", reason)
+
+    def refuse(
+        self, batch: Batch, record: Record, envelope: Envelope, seq: int, error: BadCommand
+    ) -> None:
+        """Dead-letters a record that is no command of this processor."""
+        batch.counts.refused += 1
+        self._dead_letter(batch, record, envelope, seq, error, error.code, str(error))
+
+    def _dead_letter(
+        self,
+        batch: Batch,
+        record: Record,
+        envelope: Envelope,
+        seq: int,
+        error: Exception,
+        code: str,
+        reason: str,
+    ) -> None:
+        batch.writes.append(self._outgoing.dead_letter(record, error, batch.now))
+        batch.counts.dead_letters += 1
+        batch.faults.append(Fault("command", self._partition, record.offset, record.key, error))
+        self._answer(batch, envelope, ERROR, None, seq, code, reason)
+
+    # -- snapshots ---------------------------------------------------------------------------
+
+    def _requested_snapshot(
+        self, batch: Batch, context: Context[Any], staged: Staged, hashed: bytes, recent: Recent
+    ) -> bytes:
+        """The snapshot that the command itself asks for, as of its last event."""
+        trial = Staged(staged.entity)
+        trial.state, trial.seq = context._state, context._seq
+        trial.deleted = context._deleted or (staged.deleted and not context._events)
+        trial.recent = dict(staged.recent)
+        if context._events:
+            trial.recent[hashed] = recent
+        return self.encode_snapshot(batch, trial)
+
+    def encode_snapshot(self, batch: Batch, subject: Staged | Entity) -> bytes:
+        """An entity's envelope; raises `EncodeError`."""
+        snapshot = snapshot_of(self._machine, subject, batch.floor, batch.now)
+        value = self._machine.codec.encode_snapshot(snapshot)
+        if len(value) > self._max_bytes:
+            raise RecordTooLarge("the snapshot", len(value), self._max_bytes)
+        return value
+
+    def put_snapshot(
+        self, batch: Batch, key: bytes, subject: Staged | Entity, value: bytes
+    ) -> None:
+        """Makes a snapshot part of the batch."""
+        if isinstance(subject, Staged):
+            subject.snapshot_seq = subject.seq
+            subject.size = len(value)
+        batch.covers[key] = subject.seq
+        batch.snapshots[key] = value
+        batch.counts.snapshots += 1
+        batch.writes.append(self._outgoing.snapshot(key, value, batch.now))

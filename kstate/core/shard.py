@@ -1,0 +1,247 @@
+"""One partition: its entities, and the batch that is being made of its next commands.
+
+A batch lives on an overlay.  `Shard.step` runs commands against it, `Shard.close` adds what the
+policy asks for, and then either `Shard.commit` makes it the truth, after the log has committed, or
+`Shard.drop` forgets it.  Nothing else changes an entity, but a recovery before the first command
+(`kstate.core.replay`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from kstate.core.batch import Batch, Counts, Fault
+from kstate.core.context import Machine
+from kstate.core.entity import Entity, Staged
+from kstate.core.envelope import Envelope
+from kstate.core.messages import Progress, Record
+from kstate.core.outgoing import Outgoing
+from kstate.core.partition import partition_for
+from kstate.core.runner import Failed, Runner
+from kstate.core.topics import Topics, decode_persist_id
+from kstate.errors import BadCommand, EncodeError
+
+Load = Callable[[bytes], bytes | None]
+"""The newest snapshot of a persist id, from wherever it is at hand."""
+
+
+class Shard:
+    """The entities of one partition.
+
+    An entity is in memory, or its newest snapshot captures it in full.  The low-water mark is the
+    oldest journal offset that no snapshot covers: recovery reads from there.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        partition: int,
+        partitions: int,
+        topics: Topics,
+        outgoing: Outgoing,
+        load: Load,
+    ) -> None:
+        self.machine = machine
+        self.partition = partition
+        self.entities: OrderedDict[bytes, Entity] = OrderedDict()  # least recently used first
+        self.uncovered: dict[bytes, int] = {}  # key → bound of its first event, in rising order
+        self.journal_floor = 0  # the next journal record gets this offset or a larger one
+        self.processed = 0  # offset of the next command, as committed
+        self.source = -1  # command offset of the newest event, as committed
+        self.entity_count = 0
+        self.counts = Counts()
+        self.runner = Runner(machine, partition, outgoing)
+        self._partitions = partitions
+        self._outgoing = outgoing
+        self._journal = (topics.journal, partition)
+        self._load = load
+        self._bytes = 0
+        self.batch = self._new_batch()
+
+    def _new_batch(self) -> Batch:
+        return Batch(self.processed, self.source, self.journal_floor)
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def step(self, record: Record, now: int) -> None:
+        """Runs one command at time ``now`` (ms since the epoch) on the batch.
+
+        Raises `ProcessorStopped` under that policy, with nothing of the command staged; what the
+        load of a snapshot raises; and nothing for any content of the record.
+        """
+        batch = self.batch
+        batch.now = now
+        envelope = Envelope(record)
+        staged = None
+        try:
+            envelope.check()
+            staged = batch.overlay.get(record.key)  # type: ignore[arg-type]
+            if staged is None:
+                staged = self._stage(record, envelope)
+            if staged is not None:
+                self.runner.run(batch, record, envelope, staged)
+        except BadCommand as error:
+            self.runner.refuse(batch, record, envelope, staged.seq if staged else 0, error)
+        except Failed as failed:
+            seq = staged.seq if staged else 0
+            self.runner.fail(batch, record, envelope, seq, failed.cause)
+        batch.counts.commands += 1
+        batch.next = record.offset + 1
+
+    def refuse(self, record: Record, error: BadCommand, now: int) -> None:
+        """Dead-letters a command without running it."""
+        self.batch.now = now
+        self.runner.refuse(self.batch, record, Envelope(record), 0, error)
+        self.batch.counts.commands += 1
+        self.batch.next = record.offset + 1
+
+    def _stage(self, record: Record, envelope: Envelope) -> Staged | None:
+        """The entity on the overlay; None when the command was forwarded to its partition."""
+        key = record.key or b""
+        entity = self.entities.get(key)
+        if entity is None:
+            persist_id = decode_persist_id(record.key)
+            owner = partition_for(key, self._partitions)
+            if owner != self.partition:
+                batch = self.batch
+                batch.writes.append(self._outgoing.forward(record, envelope, owner, batch.now))
+                batch.counts.forwarded += 1
+                return None
+            entity = self.enter(key, persist_id)
+        staged = self.batch.overlay[key] = Staged(entity)
+        return staged
+
+    def enter(self, key: bytes, persist_id: str) -> Entity:
+        """Brings an entity into memory as its newest snapshot tells it."""
+        value = self._load(key)
+        if value is None:
+            try:
+                entity = Entity(persist_id, self.machine.init(persist_id))
+            except Exception as error:
+                raise Failed(error) from error
+        else:
+            snapshot = self.machine.codec.decode_snapshot(value)
+            entity = Entity.restore(self.machine, persist_id, snapshot, len(value))
+            self._bytes += entity.size
+        self.entities[key] = entity
+        return entity
+
+    def grow(self, size: int) -> None:
+        """Counts ``size`` bytes of events folded outside a batch."""
+        self._bytes += size
+
+    def restored(self, processed: int, source: int, journal_floor: int) -> None:
+        """Ends a recovery: commands from offset ``processed`` on may run."""
+        self.processed = processed
+        self.source = source
+        self.journal_floor = journal_floor
+        self.batch = self._new_batch()
+
+    # -- snapshots and eviction --------------------------------------------------------------
+
+    def close(self, now: int) -> None:
+        """Ends the batch: adds the snapshots that the policy asks for."""
+        self.batch.now = now
+        every = self.machine.definition.snapshot_every
+        if every:
+            for key, staged in self.batch.overlay.items():
+                if staged.seq - staged.snapshot_seq >= every:
+                    self._snapshot(key)
+        self._shorten_tail()
+        self._evict()
+
+    def _snapshot(self, key: bytes) -> bool:
+        """Snapshots an entity for the policy; False, and a fault told, when it does not encode."""
+        batch = self.batch
+        subject = batch.overlay.get(key) or self.entities[key]
+        try:
+            value = self.runner.encode_snapshot(batch, subject)
+        except EncodeError as error:
+            batch.counts.snapshots_failed += 1
+            batch.faults.append(Fault("snapshot", self.partition, -1, key, error))
+            return False
+        self.runner.put_snapshot(batch, key, subject, value)
+        return True
+
+    def _shorten_tail(self) -> None:
+        """Snapshots the oldest uncovered entities when the tail of the journal is too long."""
+        too_old = self.journal_floor - self.machine.policy.max_tail
+        for key, bound in self.uncovered.items():
+            if bound >= too_old:
+                return
+            if not self._covered(key):
+                self._snapshot(key)
+
+    def _covered(self, key: bytes) -> bool:
+        """Whether the batch has a snapshot of the entity's newest event."""
+        seq = self.batch.covers.get(key)
+        return seq is not None and seq == (self.batch.overlay.get(key) or self.entities[key]).seq
+
+    def _evict(self) -> None:
+        """Chooses the least recently used entities to leave memory, snapshotted first."""
+        policy = self.machine.policy
+        count = len(self.entities) - policy.max_entities
+        excess = self._bytes - policy.max_entity_bytes
+        for key, entity in self.entities.items():
+            if count <= 0 and excess <= 0:
+                return
+            if key in self.batch.overlay:
+                continue
+            if key in self.uncovered and not self._covered(key) and not self._snapshot(key):
+                continue
+            self.batch.evicting.append(key)
+            count -= 1
+            excess -= entity.size
+
+    # -- the end of a batch ------------------------------------------------------------------
+
+    def progress(self) -> Progress:
+        """What the batch's transaction has to commit for this partition."""
+        batch = self.batch
+        return Progress(
+            batch.next, self.low_water(), batch.source, self.entity_count + batch.created
+        )
+
+    def low_water(self) -> int:
+        """The oldest journal offset not covered once the batch is committed."""
+        for key, bound in self.uncovered.items():
+            if not self._covered(key):
+                return bound
+        return self.journal_floor
+
+    def commit(self, ends: Mapping[tuple[str, int], int]) -> Batch:
+        """Makes the batch the truth; ``ends`` is what the log's commit returned."""
+        batch = self.batch
+        self._commit_coverage(batch)
+        policy = self.machine.policy
+        for key, staged in batch.overlay.items():
+            self._bytes += staged.size - staged.entity.size
+            staged.commit(policy, batch.now)
+            self.entities.move_to_end(key)
+        for key in batch.evicting:
+            self._bytes -= self.entities.pop(key).size
+        batch.counts.evicted += len(batch.evicting)
+        self.entity_count += batch.created
+        self.processed = batch.next
+        self.source = batch.source
+        self.journal_floor = ends.get(self._journal, batch.floor)
+        self.counts.add(batch.counts)
+        self.batch = self._new_batch()
+        return batch
+
+    def _commit_coverage(self, batch: Batch) -> None:
+        uncovered = self.uncovered
+        for key, seq in batch.covers.items():
+            uncovered.pop(key, None)
+            if key not in batch.overlay:
+                self.entities[key].snapshot_seq = seq
+        for key, staged in batch.overlay.items():
+            # events after a snapshot within the batch are bounded by the batch's beginning
+            moved = staged.seq != staged.entity.seq and staged.seq != staged.snapshot_seq
+            if moved and key not in uncovered:
+                uncovered[key] = batch.floor
+
+    def drop(self) -> None:
+        """Forgets the batch: the log aborted it."""
+        self.batch = self._new_batch()

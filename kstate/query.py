@@ -1,0 +1,252 @@
+"""Reading the journal: events by id and by tag, current or live, and the states they make.
+
+A query is a reader over the journal.  What it looks for stands in keys and headers, so that a
+record which does not match is never decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from kstate.codec.port import Messages
+from kstate.core.context import Machine
+from kstate.core.entity import Entity
+from kstate.core.messages import Record
+from kstate.core.partition import partition_for
+from kstate.core.replay import fold_event
+from kstate.core.topics import Topics, encode_persist_id, parse_event_key
+from kstate.errors import ConfigError, TopicError
+from kstate.log.port import Log
+
+CHUNK = 2_000
+LIVE_WAIT_S = 0.2
+
+DELETED = "kstate.Deleted"
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as the journal has it."""
+
+    persist_id: str
+    seq: int
+    type: str
+    event: Any  # a dataclass of today's code, or plain data where the code is not at hand
+    tags: tuple[str, ...]
+    at: datetime  # UTC
+    command_id: str
+    partition: int
+    offset: int
+    position: str  # resumes the same query behind this event, elsewhere
+
+
+class Match(NamedTuple):
+    """A journal record that a query found, not yet decoded."""
+
+    key: bytes
+    seq: int
+    type: str
+    tags: tuple[str, ...]
+    command_id: str
+    record: Record
+
+
+class Journal:
+    """The journal of one processor, to be read."""
+
+    def __init__(self, log: Log, topics: Topics, messages: Messages) -> None:
+        self._log = log
+        self._topics = topics
+        self._messages = messages
+
+    # -- queries -----------------------------------------------------------------------------
+
+    def by_id(
+        self,
+        persist_id: str,
+        *,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+        live: bool = False,
+        stop: Stop | None = None,
+    ) -> Iterator[StoredEvent]:
+        """The events of one persist id in seq order; with ``live`` it waits for further ones."""
+        key = encode_persist_id(persist_id)
+        partition = partition_for(key, self.partitions())
+        for match, positions in self._scan({partition: 0}, live, stop, key=key):
+            if match.seq < from_seq:
+                continue
+            if to_seq is not None and match.seq > to_seq:
+                return
+            yield self._stored(match, positions)
+            if match.seq == to_seq:
+                return
+
+    def by_tag(
+        self,
+        tag: str,
+        *,
+        after: str | None = None,
+        live: bool = False,
+        stop: Stop | None = None,
+    ) -> Iterator[StoredEvent]:
+        """The events with a tag: in seq order per persist id, ``after`` a position if given."""
+        for match, positions in self._scan(self._starts(after), live, stop, tag=tag):
+            yield self._stored(match, positions)
+
+    def all(
+        self,
+        *,
+        after: str | None = None,
+        from_offset: int = 0,
+        since: datetime | None = None,
+        live: bool = False,
+        stop: Stop | None = None,
+    ) -> Iterator[StoredEvent]:
+        """Every event, from a position, an offset in each partition, or about a time on."""
+        starts = self._starts(after)
+        if since is not None:
+            found = self._log.offsets_at(self._topics.journal, int(since.timestamp() * 1000))
+            starts = {partition: max(starts[partition], found[partition]) for partition in starts}
+        starts = {partition: max(start, from_offset) for partition, start in starts.items()}
+        for match, positions in self._scan(starts, live, stop):
+            yield self._stored(match, positions)
+
+    def ids(self) -> list[str]:
+        """The persist ids that exist: those with events, but for the deleted; sorted."""
+        alive: dict[bytes, bool] = {}
+        for match, _ in self._scan(self._starts(None), False, None):
+            alive[match.key] = match.type != DELETED
+        return sorted(key.decode() for key, yes in alive.items() if yes)
+
+    def states(
+        self, machine: Machine, persist_id: str, to_seq: int | None = None
+    ) -> Iterator[tuple[StoredEvent, Any]]:
+        """Each event of a persist id with the state after it, folded from the first event on."""
+        entity = Entity(persist_id, machine.init(persist_id))
+        key = encode_persist_id(persist_id)
+        partition = partition_for(key, self.partitions())
+        for match, positions in self._scan({partition: 0}, False, None, key=key):
+            if to_seq is not None and match.seq > to_seq:
+                return
+            fold_event(machine, entity, match.seq, match.record.value)
+            yield self._stored(match, positions), entity.state
+
+    def partitions(self) -> int:
+        """The partition count; raises `TopicError` when the processor is not on this log."""
+        info = self._log.topics([self._topics.journal]).get(self._topics.journal)
+        if info is None:
+            raise TopicError(missing(self._topics))
+        return info.partitions
+
+    def size(self) -> int:
+        """About how many records the journal has: offsets from start to end."""
+        self.partitions()
+        return sum(ends.end - ends.start for ends in self._log.ends(self._topics.journal).values())
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _starts(self, after: str | None) -> dict[int, int]:
+        starts = dict.fromkeys(range(self.partitions()), 0)
+        return starts if after is None else starts | parse_position(after, len(starts))
+
+    def _scan(
+        self,
+        starts: Mapping[int, int],
+        live: bool,
+        stop: Stop | None,
+        key: bytes | None = None,
+        tag: str | None = None,
+    ) -> Iterator[tuple[Match, dict[int, int]]]:
+        """The matching records, each with the positions behind it."""
+        ends = self._log.ends(self._topics.journal)
+        open_ends = {p: ends[p].stable for p, start in starts.items() if start < ends[p].stable}
+        if not live and not open_ends:
+            return
+        positions = dict(starts)
+        reader = self._log.reader()
+        try:
+            reader.assign(self._topics.journal, positions)
+            while True:
+                chunk = reader.poll(CHUNK, LIVE_WAIT_S)
+                for record in chunk.records:
+                    positions[record.partition] = record.offset + 1
+                    match = _match(record, key, tag)
+                    if match is not None:
+                        yield match, positions
+                if live:
+                    if stop is not None and stop():
+                        return
+                    continue
+                for partition, reached in chunk.ends.items():
+                    if reached >= open_ends.get(partition, reached + 1):
+                        del open_ends[partition]
+                if not open_ends:
+                    return
+        finally:
+            reader.close()
+
+    def _stored(self, match: Match, positions: Mapping[int, int]) -> StoredEvent:
+        record = match.record
+        return StoredEvent(
+            persist_id=match.key.decode(),
+            seq=match.seq,
+            type=match.type,
+            event=self._messages.decode_event(record.value),
+            tags=match.tags,
+            at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            command_id=match.command_id,
+            partition=record.partition,
+            offset=record.offset,
+            position=format_position(positions),
+        )
+
+
+def _match(record: Record, key: bytes | None, tag: str | None) -> Match | None:
+    parsed = parse_event_key(record.key)
+    if parsed is None or record.value is None or (key is not None and parsed[0] != key):
+        return None
+    kind = command_id = ""
+    tags = []
+    for name, value in record.headers:
+        if name == "tag":
+            tags.append((value or b"").decode(errors="replace"))
+        elif name == "type":
+            kind = (value or b"").decode(errors="replace")
+        elif name == "command-id":
+            command_id = (value or b"").decode(errors="replace")
+    if tag is not None and tag not in tags:
+        return None
+    return Match(parsed[0], parsed[1], kind, tuple(tags), command_id, record)
+
+
+def format_position(positions: Mapping[int, int]) -> str:
+    """Offsets per partition as text: ``0:17,1:4``."""
+    return ",".join(f"{partition}:{offset}" for partition, offset in positions.items())
+
+
+def parse_position(text: str, partitions: int) -> dict[int, int]:
+    """The inverse of `format_position`; raises `ConfigError`."""
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        positions = {int(partition): int(offset) for partition, offset in pairs}
+    except ValueError:
+        raise ConfigError(f"{text!r} is no position: it looks like 0:17,1:4") from None
+    if any(p not in range(partitions) or o < 0 for p, o in positions.items()):
+        raise ConfigError(
+            f"the position {text!r} is not of this journal of {partitions} partitions"
+        )
+    return positions
+
+
+def missing(topics: Topics) -> str:
+    """What to say when a processor's topics are not there."""
+    return (
+        f"{topics.commands} does not exist on this log: start a worker of {topics.group} "
+        "(kstate run), or check the log's URL and the prefix"
+    )

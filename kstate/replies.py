@@ -1,0 +1,79 @@
+"""Where a client's replies arrive: one partition of the replies topic, read by one thread."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from concurrent.futures import Future
+
+from kstate.core.messages import Record
+from kstate.errors import KStateError, LogUnavailable
+from kstate.log.port import Log
+
+WAIT_S = 0.2
+CHUNK = 1_000
+
+logger = logging.getLogger("kstate.client")
+
+
+class Replies:
+    """Hands each reply to the one who waits for it; others' replies pass by."""
+
+    def __init__(self, log: Log, topic: str, partitions: int) -> None:
+        self.topic = topic
+        self.partition = random.randrange(partitions)  # clients spread over the partitions
+        self._waiting: dict[bytes, Future[Record]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._broken: KStateError | None = None
+        self._reader = log.reader()
+        # from the end on: a reply cannot come before its command was sent
+        self._reader.assign(topic, {self.partition: log.ends(topic)[self.partition].end})
+        self._thread = threading.Thread(target=self._run, name=f"kstate-{topic}", daemon=True)
+        self._thread.start()
+
+    def expect(self, command_id: bytes) -> Future[Record]:
+        """The reply to come; call before the command is sent."""
+        with self._lock:
+            if self._broken is not None:
+                raise self._broken
+            return self._waiting.setdefault(command_id, Future())
+
+    def forget(self, command_id: bytes) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            self._waiting.pop(command_id, None)
+
+    def close(self) -> None:
+        """Ends the thread and fails who still waits; idempotent."""
+        self._closing.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self._reader.close()
+        self._fail(KStateError("the client was closed while the call waited"))
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                chunk = self._reader.poll(CHUNK, WAIT_S)
+            except LogUnavailable as error:
+                logger.warning("waiting for the log: %s", error)
+                self._closing.wait(WAIT_S)
+                continue
+            except KStateError as error:
+                logger.error("replies from %s cannot be read: %s", self.topic, error)
+                self._fail(error)
+                return
+            for record in chunk.records:
+                with self._lock:
+                    future = self._waiting.pop(record.key or b"", None)
+                if future is not None:
+                    future.set_result(record)
+
+    def _fail(self, error: KStateError) -> None:
+        with self._lock:
+            self._broken = self._broken or error
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_exception(error)

@@ -1,0 +1,1 @@
+"""What drives the core and the ports: the worker's loop and what belongs to it."""

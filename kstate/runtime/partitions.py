@@ -1,0 +1,186 @@
+"""The partitions a worker owns: their shards, stores and recoveries."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from kstate.config import Config
+from kstate.core.batch import Batch, Counts
+from kstate.core.context import Machine
+from kstate.core.outgoing import Outgoing
+from kstate.core.shard import Shard
+from kstate.core.topics import Topics
+from kstate.errors import StoreCorrupt
+from kstate.log.port import Assignment, Log, Member
+from kstate.runtime.recovery import Recovery
+from kstate.runtime.startup import Surroundings
+from kstate.store.port import Checkpoint, PartitionStore, Store
+
+logger = logging.getLogger("kstate.worker")
+
+
+class Partition:
+    """One tenure of one partition."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        member: Member,
+        shard: Shard,
+        store: PartitionStore,
+        recovery: Recovery,
+    ) -> None:
+        self.assignment = assignment
+        self.member = member
+        self.shard = shard
+        self.store = store
+        self.recovery: Recovery | None = recovery
+        self.checkpoint: Checkpoint | None = None
+        self.began = time.monotonic()
+
+
+class Partitions:
+    """All partitions of one worker, by number."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        log: Log,
+        store: Store,
+        topics: Topics,
+        surroundings: Surroundings,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.publish = False
+        self._machine = machine
+        self._log = log
+        self._store = store
+        self._topics = topics
+        self._surroundings = surroundings
+        self._config = config
+        self._clock = clock
+        self._owned: dict[int, Partition] = {}
+        self._past = Counts()
+
+    def __getitem__(self, partition: int) -> Partition:
+        return self._owned[partition]
+
+    @property
+    def recovering(self) -> bool:
+        """Whether any partition is not yet ready."""
+        return any(each.recovery is not None for each in self._owned.values())
+
+    def touched(self) -> set[int]:
+        """The partitions with commands in their batch."""
+        return {number for number, each in self._owned.items() if each.shard.batch.counts.commands}
+
+    def counts(self) -> Counts:
+        """What was done, lost partitions included."""
+        total = Counts()
+        total.add(self._past)
+        for each in self._owned.values():
+            total.add(each.shard.counts)
+        return total
+
+    # -- tenures -----------------------------------------------------------------------------
+
+    def take(self, assignment: Assignment, member: Member) -> None:
+        """Begins the recovery of a partition that was assigned."""
+        number = assignment.partition
+        store = self._open(number)
+        around = self._surroundings
+        outgoing = Outgoing(
+            self._machine, number, self._topics, around.targets, around.reply_topics
+        )
+        shard = Shard(self._machine, number, around.partitions, self._topics, outgoing, store.get)
+        shard.runner.publish = self.publish
+        recovery = Recovery(
+            self._log,
+            member,
+            self._topics,
+            shard,
+            store,
+            around.snapshots_identity,
+            around.tombstone_age_ms,
+            self._clock,
+            time.monotonic,
+            self._config.skip_lost,
+        )
+        self._owned[number] = Partition(assignment, member, shard, store, recovery)
+
+    def _open(self, number: int) -> PartitionStore:
+        topic = self._topics.snapshots
+        try:
+            return self._store.open(topic, number)
+        except StoreCorrupt as error:
+            logger.warning("the local store of %s:%d is rebuilt: %s", topic, number, error)
+            self._store.destroy(topic, number)
+            return self._store.open(topic, number)
+
+    def recover(self, deadline: float) -> None:
+        """Advances the recoveries until ``deadline`` (monotonic seconds)."""
+        for number, owned in self._owned.items():
+            if owned.recovery is None:
+                continue
+            if owned.recovery.advance(deadline):
+                self._begin(number, owned, owned.recovery)
+            if time.monotonic() >= deadline:
+                return
+
+    def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
+        owned.checkpoint = recovery.checkpoint
+        recovery.close()
+        owned.recovery = None
+        logger.info(
+            "%s:%d is ready after %.2f s: %d records read, %d entities in memory, next command %d",
+            self._topics.commands,
+            number,
+            time.monotonic() - owned.began,
+            recovery.records_read,
+            len(owned.shard.entities),
+            owned.shard.processed,
+        )
+        owned.member.start(number, owned.shard.processed)
+
+    def lose(self, number: int) -> None:
+        """Drops a partition's memory; there is nothing to settle."""
+        owned = self._owned.pop(number, None)
+        if owned is None:
+            return
+        self._past.add(owned.shard.counts)
+        if owned.recovery is not None:
+            owned.recovery.close()
+        owned.store.close()
+
+    def lose_all(self) -> None:
+        """Drops every partition."""
+        for number in list(self._owned):
+            self.lose(number)
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def commit(self, number: int, ends: Mapping[tuple[str, int], int]) -> Batch:
+        """Makes a partition's batch the truth, then keeps its snapshots at hand."""
+        owned = self._owned[number]
+        batch = owned.shard.commit(ends)
+        if batch.snapshots:
+            self._keep(owned, batch, ends.get((self._topics.snapshots, number)))
+        return batch
+
+    def _keep(self, owned: Partition, batch: Batch, snapshots_end: int | None) -> None:
+        """One commit of the local store per batch, and never before the log's."""
+        assert owned.checkpoint is not None
+        shard = owned.shard
+        owned.checkpoint = owned.checkpoint._replace(
+            snapshots_offset=(
+                owned.checkpoint.snapshots_offset if snapshots_end is None else snapshots_end
+            ),
+            low_water=shard.low_water(),
+            processed=shard.processed,
+            source=shard.source,
+            at=int(self._clock() * 1000),
+        )
+        owned.store.apply(dict(batch.snapshots), owned.checkpoint)

@@ -1,0 +1,71 @@
+"""What a worker tells its operator: little when all is well, and no flood when it is not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from kstate.core.batch import Fault
+
+MAX_FAULTS = 10
+PERIOD_S = 60.0
+
+logger = logging.getLogger("kstate.worker")
+
+
+class Teller:
+    """Logs the first faults of each minute in full and counts the rest."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._away = False
+        self._period = float("-inf")
+        self._told = 0
+
+    def unavailable(self, error: Exception) -> None:
+        """The log is away: said once."""
+        if not self._away:
+            logger.warning("%s: waiting for the log: %s", self._name, error)
+        self._away = True
+
+    def available(self) -> None:
+        """The log answers: said once, after it was away."""
+        if self._away:
+            logger.warning("%s: the log is back", self._name)
+        self._away = False
+
+    def faults(self, faults: Sequence[Fault]) -> None:
+        """Tells of commands that were dead-lettered and of snapshots that could not be taken."""
+        if not faults:
+            return
+        now = time.monotonic()
+        if now - self._period > PERIOD_S:
+            self._close_period()
+            self._period, self._told = now, 0
+        for fault in faults:
+            self._told += 1
+            if self._told <= MAX_FAULTS:
+                self._tell(fault)
+            elif self._told == MAX_FAULTS + 1:
+                logger.warning("%s: further faults of this minute are counted", self._name)
+
+    def _close_period(self) -> None:
+        if self._told > MAX_FAULTS:
+            logger.warning("%s: %d faults in the last period", self._name, self._told)
+
+    def _tell(self, fault: Fault) -> None:
+        error = fault.error
+        if fault.what == "snapshot":
+            logger.error("%s: no snapshot of %r: %s", self._name, fault.key, error)
+            return
+        logger.warning(
+            "%s: the command at %d:%d for %r is in the dead letters: %s: %s",
+            self._name,
+            fault.partition,
+            fault.offset,
+            (fault.key or b"")[:80],
+            type(error).__name__,
+            error,
+            exc_info=error if error.__traceback__ and error.__cause__ is None else None,
+        )

@@ -1,0 +1,257 @@
+"""The loop: poll, run, commit, make it the truth, keep the snapshots, tell the world.
+
+One worker runs one processor with one seat in its group.  Memory is never repaired: a confirmed
+abort drops the batch, and after anything else the worker takes its seat anew and recovers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from kstate.config import Config
+from kstate.core.batch import Batch, CommittedEvent, Counts
+from kstate.core.context import Machine
+from kstate.core.messages import Record, Write
+from kstate.core.topics import Topics
+from kstate.errors import (
+    BadCommand,
+    Fenced,
+    LogError,
+    LogUnavailable,
+    OutcomeUnknown,
+    ProcessorStopped,
+    TransactionAborted,
+)
+from kstate.log.port import Assignment, Committed, Log, Member
+from kstate.runtime.effects import Effects
+from kstate.runtime.partitions import Partitions
+from kstate.runtime.running import MAX_DEATHS, Running
+from kstate.runtime.slot import Slot
+from kstate.runtime.telling import Teller
+
+IDLE_S = 0.5
+RECOVERY_SLICE_S = 0.05
+MAX_REBUILDS = 5
+"""Seats lost one after another, without a commit in between, before the worker gives up."""
+RETRY_S = 0.5
+
+logger = logging.getLogger("kstate.worker")
+
+Subscriber = Callable[[CommittedEvent], object]
+
+
+class Worker:
+    """Runs one processor until `stop`.
+
+    ``clock`` gives seconds since the epoch: the time of commands, events and dedup windows.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        log: Log,
+        slot: Slot,
+        topics: Topics,
+        partitions: Partitions,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = machine.name
+        self.effects = Effects()
+        self._machine = machine
+        self._log = log
+        self._slot = slot
+        self._topics = topics
+        self._partitions = partitions
+        self._config = config
+        self._clock = clock
+        self._subscribers: list[Subscriber] = []
+        self._stopping = threading.Event()
+        self._backlog: deque[Record] = deque()
+        self._teller = Teller(self.name)
+        self._newest = 0
+        self._rebuilds = 0
+
+    @property
+    def counts(self) -> Counts:
+        """What was done, over all partitions ever owned."""
+        return self._partitions.counts()
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Calls ``subscriber`` with each committed event, in order, in the worker's thread.
+
+        Before `run` only.  A subscriber that raises is logged; the next ones still get the event.
+        """
+        self._subscribers.append(subscriber)
+        self._partitions.publish = True
+
+    def stop(self) -> None:
+        """Asks the worker to finish its batch and leave; safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Takes a seat and works until `stop`.
+
+        Raises what makes going on useless: `ProcessorStopped`, `StoreError`, `JournalError`,
+        `LogError` after bounded attempts.
+        """
+        running = Running(self._slot.directory)
+        try:
+            while not self._stopping.is_set():
+                self._sit(running)
+        finally:
+            self._partitions.lose_all()
+            self.effects.close(self._config.stop_timeout_s / 2)
+            running.close()
+            self._slot.release()
+
+    # -- a seat ------------------------------------------------------------------------------
+
+    def _sit(self, running: Running) -> None:
+        """Holds one seat until it is lost or the worker stops."""
+        member = self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
+        try:
+            while not self._stopping.is_set():
+                self._cycle(member, running)
+        except (Fenced, OutcomeUnknown) as error:
+            self._rebuilds += 1
+            if self._rebuilds > MAX_REBUILDS:
+                raise LogError(
+                    f"{self.name}: the seat in the group was lost {self._rebuilds} times in a row, "
+                    f"last because {error}"
+                ) from error
+            logger.warning("%s: seat lost (%s); taking it anew", self.name, error)
+        finally:
+            self._backlog.clear()
+            self._partitions.lose_all()
+            member.close()
+        self._stopping.wait(RETRY_S * min(self._rebuilds, 1))
+
+    def _cycle(self, member: Member, running: Running) -> None:
+        waiting = self._backlog or self._partitions.recovering
+        room = max(1, self._config.batch_records - len(self._backlog))
+        try:
+            polled = member.poll(room, 0.0 if waiting else IDLE_S)
+        except LogUnavailable as error:
+            self._teller.unavailable(error)
+            self._stopping.wait(RETRY_S)
+            return
+        self._teller.available()
+        self._lose(polled.revoked)
+        for assignment in polled.assigned:
+            self._partitions.take(assignment, member)
+        self._backlog.extend(polled.records)
+        if self._partitions.recovering:
+            self._partitions.recover(time.monotonic() + RECOVERY_SLICE_S)
+        if self._backlog:
+            self._work(member, running)
+
+    def _lose(self, revoked: Sequence[Assignment]) -> None:
+        if not revoked:
+            return
+        gone = {assignment.partition for assignment in revoked}
+        for partition in gone:
+            self._partitions.lose(partition)
+        self._forget(gone)
+
+    def _forget(self, partitions: set[int]) -> None:
+        """Drops what is left of these partitions from the backlog."""
+        self._backlog = deque(
+            record for record in self._backlog if record.partition not in partitions
+        )
+
+    # -- a batch -----------------------------------------------------------------------------
+
+    def _work(self, member: Member, running: Running) -> None:
+        stopped: ProcessorStopped | None = None
+        try:
+            touched = self._run_batch(running)
+        except ProcessorStopped as error:
+            stopped = error
+            touched = self._partitions.touched()
+        running.leave()
+        now = self._now()
+        writes: list[Write] = []
+        progress: dict[int, Committed] = {}
+        for partition in touched:
+            shard = self._partitions[partition].shard
+            shard.close(now)
+            writes += shard.batch.writes
+            done = shard.progress()
+            progress[partition] = Committed(done.offset, done.metadata(member.instance))
+        if progress:
+            self._commit(member, writes, progress)
+        if stopped is not None:
+            raise stopped
+
+    def _run_batch(self, running: Running) -> set[int]:
+        """Runs commands until the batch is full by count, bytes or time, or none is left."""
+        config, backlog = self._config, self._backlog
+        now = self._now()
+        deadline = time.monotonic() + config.batch_ms / 1000
+        room = config.batch_bytes
+        touched: set[int] = set()
+        for _ in range(min(config.batch_records, len(backlog))):
+            record = backlog.popleft()
+            partition, offset = record.partition, record.offset
+            shard = self._partitions[partition].shard
+            batch = shard.batch
+            before = batch.bytes
+            if running.suspects and running.deaths(partition, offset) >= MAX_DEATHS:
+                shard.refuse(record, _deadly(), now)
+            else:
+                running.enter(partition, offset)
+                shard.step(record, now)
+            touched.add(partition)
+            room -= batch.bytes - before + len(record.value or b"")
+            if room <= 0 or time.monotonic() > deadline:
+                break
+        return touched
+
+    def _now(self) -> int:
+        """The time in ms; never earlier than before, whatever the clock does."""
+        self._newest = max(self._newest, int(self._clock() * 1000))
+        return self._newest
+
+    def _commit(
+        self, member: Member, writes: Sequence[Write], progress: Mapping[int, Committed]
+    ) -> None:
+        try:
+            ends = member.commit(writes, progress)
+        except TransactionAborted as error:
+            logger.warning("%s: a batch was aborted and runs again (%s)", self.name, error)
+            self._forget(set(progress))
+            for partition in progress:
+                shard = self._partitions[partition].shard
+                shard.drop()
+                member.start(partition, shard.processed)
+            self._rebuilds += 1
+            if self._rebuilds > MAX_REBUILDS:
+                raise
+            self._stopping.wait(RETRY_S)
+            return
+        self._rebuilds = 0
+        for partition in progress:
+            self._settle(self._partitions.commit(partition, ends))
+
+    def _settle(self, batch: Batch) -> None:
+        """What follows a commit: effects, subscribers, the log of faults."""
+        self.effects.submit(batch.effects)
+        for event in batch.events:
+            for subscriber in self._subscribers:
+                try:
+                    subscriber(event)
+                except Exception:
+                    logger.exception("%s: a subscriber failed", self.name)
+        self._teller.faults(batch.faults)
+
+
+def _deadly() -> BadCommand:
+    return BadCommand(
+        f"{MAX_DEATHS} workers died while they ran this command; it is not run again",
+        code="deadly",
+    )

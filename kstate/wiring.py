@@ -1,0 +1,152 @@
+"""Which adapter stands behind which name: the only module that knows them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from kstate.client import Client, ProcessorRef
+from kstate.codec.avro import AvroCodec
+from kstate.codec.book import Book
+from kstate.codec.plain import PlainMessages
+from kstate.codec.port import Messages
+from kstate.config import DEFAULT_PARTITIONS, Config
+from kstate.core.context import Machine
+from kstate.core.policy import Policy
+from kstate.core.topics import Topics
+from kstate.errors import ConfigError, KStateError
+from kstate.log.port import Log
+from kstate.processor import Processor, definition_of
+from kstate.runtime.partitions import Partitions
+from kstate.runtime.schema_topic import SchemaTopic
+from kstate.runtime.slot import Slot
+from kstate.runtime.startup import look_around, prepare_schemas, prepare_topics
+from kstate.runtime.worker import Worker
+from kstate.store.port import Store
+
+STORES = "kstate.stores"
+
+AnyProcessor = type[Processor[Any]]
+
+
+def open_log(url: str) -> Log:
+    """The log at ``url``; raises `ConfigError` for one that is no log's."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        from kstate.log.embedded import EmbeddedLog
+
+        return EmbeddedLog.from_url(url)
+    raise ConfigError(f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db")
+
+
+def open_store(spec: str, directory: Path) -> Store:
+    """The store named by ``NAME[?option=value&…]``, in ``directory``."""
+    name, _, query = spec.partition("?")
+    found = list(entry_points(group=STORES, name=name))
+    if not found:
+        known = ", ".join(sorted({each.name for each in entry_points(group=STORES)}))
+        raise ConfigError(f"there is no store {name!r}; installed are: {known}")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    store: Store = found[0].load()(directory, **options)
+    return store
+
+
+def load_processor(target: str, processors: Sequence[str] = ()) -> AnyProcessor:
+    """The class at ``module:Class``, or that of this name among the targets in ``processors``."""
+    if ":" in target:
+        return _import(target)
+    loaded = [_import(each) for each in processors]
+    for processor in loaded:
+        if processor.name == target:
+            return processor
+    known = ", ".join(processor.name for processor in loaded) or "none"
+    raise ConfigError(
+        f"{target!r} names no processor: write module:Class, like processors.bank:Bank, "
+        f"or list it under processors in kstate.toml (there: {known})"
+    )
+
+
+def _import(target: str) -> AnyProcessor:
+    module_name, _, class_name = target.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a processor lies where the user stands
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{target}: {module_name} cannot be imported ({error})") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Processor)):
+        names = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, Processor) and value is not Processor
+        ]
+        there = f"; there are: {', '.join(names)}" if names else ""
+        raise ConfigError(f"{module_name} has no processor {class_name!r}{there}")
+    return found
+
+
+def build_workers(config: Config, log: Log, targets: Sequence[AnyProcessor]) -> list[Worker]:
+    """A worker for each processor, with all their topics and schemas in place."""
+    counts = {}
+    for processor in targets:
+        topics = Topics.of(processor.name, config.prefix)
+        counts[topics] = prepare_topics(log, topics, config.partitions or None, DEFAULT_PARTITIONS)
+    return [
+        _build_worker(config, log, processor, topics, count)
+        for processor, (topics, count) in zip(targets, counts.items(), strict=True)
+    ]
+
+
+def _build_worker(
+    config: Config, log: Log, processor: AnyProcessor, topics: Topics, count: int
+) -> Worker:
+    machine, schemas = machine_of(log, topics, processor, config.policy)
+    prepare_schemas(log, topics, schemas, count, int(time.time() * 1000))
+    around = look_around(
+        log, topics, count, machine.definition.sends, config.prefix, config.reply_topics
+    )
+    slot = Slot.take(config.data, topics.group)
+    store = open_store(config.store, slot.directory / "store")
+    partitions = Partitions(machine, log, store, topics, around, config)
+    return Worker(machine, log, slot, topics, partitions, config)
+
+
+def machine_of(
+    log: Log, topics: Topics, processor: AnyProcessor, policy: Policy | None = None
+) -> tuple[Machine, SchemaTopic]:
+    """A processor's machine, and the topic its codec learns schemas from."""
+    definition = definition_of(processor)
+    book = Book()
+    schemas = SchemaTopic(log, topics, book)
+    codec = AvroCodec(definition, book, schemas.refresh)
+    return Machine(definition, codec, policy or Policy()), schemas
+
+
+def connect(url: str, *, prefix: str = "") -> Client:
+    """A client of the log at ``url`` (``sqlite:bank.db``), whose topics bear ``prefix``.
+
+    Raises `ConfigError` for a URL that names no log, `LogError` for a log that cannot be used.
+    """
+    log = open_log(url)
+
+    def messages(topics: Topics, processor: ProcessorRef) -> Messages:
+        if not isinstance(processor, str):
+            return machine(topics, processor).codec
+        book = Book()
+        return PlainMessages(book, SchemaTopic(log, topics, book).refresh)
+
+    def machine(topics: Topics, processor: ProcessorRef) -> Machine:
+        if isinstance(processor, str):
+            raise KStateError(
+                f"folding events needs the code of {processor}: give the processor's class"
+            )
+        return machine_of(log, topics, processor)[0]
+
+    return Client(log, prefix, messages, machine)

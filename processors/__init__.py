@@ -1,0 +1,1 @@
+"""Examples: each imports nothing but the public names of kstate."""
