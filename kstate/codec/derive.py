@@ -37,7 +37,9 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from kstate.codec import shapes
+from kstate.codec.cures import CURES
 from kstate.codec.hints import resolve_hints
+from kstate.codec.mutability import mutable_places
 from kstate.codec.records import Records
 from kstate.codec.shapes import Shape
 from kstate.core.messages import RESERVED_COMMANDS, RESERVED_EVENTS, RESERVED_NAMESPACE
@@ -124,6 +126,17 @@ def shape_of(
     return shape
 
 
+def mutable_parts(
+    annotation: Any, namespace: str, localns: Mapping[str, Any] | None = None
+) -> list[str]:
+    """What in a state could change in place, each with its cure; empty for a usable state.
+
+    Raises `NoAvroForm` like `derive`.
+    """
+    shape = shape_of(annotation, namespace, localns)
+    return list(dict.fromkeys(mutable_places(shape, _title(annotation))))
+
+
 class _Walk:
     """One derivation: collects mistakes instead of stopping at the first."""
 
@@ -182,7 +195,7 @@ class _Walk:
             return self._enum(cls, path)
         if is_dataclass(cls):
             return self._record(cls, path)
-        cure = _CURES.get(cls)
+        cure = CURES.get(cls)
         if cure is None and cls.__module__.split(".")[0] in ("immutables", "pyrsistent"):
             cure = f"say what is in it, as in {cls.__name__}[…]"
         if cure is None:
@@ -308,7 +321,7 @@ class _Walk:
 
     def _unknown(self, annotation: Any, path: str) -> Shape:
         bare = typing.get_origin(annotation) or annotation
-        cure = _CURES.get(bare) if isinstance(bare, typing.Hashable) else None
+        cure = CURES.get(bare) if isinstance(bare, typing.Hashable) else None
         return self.refuse(
             path, f"{_title(annotation)} has no Avro form",
             cure or "name the type that is stored",
@@ -361,23 +374,4 @@ _OPTIONAL = {
     ("immutables", "Map"): "immutables",
     ("pyrsistent", "PMap"): "pmap",
     ("pyrsistent", "PVector"): "pvector",
-}
-_SETS = "use a tuple[T, ...] (sorted, so that equal sets give equal bytes) or Mapping[str, T]"
-_CURES: dict[Any, str] = {
-    set: _SETS,
-    frozenset: _SETS,
-    typing.AbstractSet: _SETS,
-    typing.get_origin(typing.AbstractSet[int]): _SETS,
-    list: "say what is in it: list[T]",
-    dict: "say what is in it: dict[str, T]",
-    tuple: "say what is in it: tuple[T, ...]",
-    typing.get_origin(typing.Sequence[int]): "say what is in it: Sequence[T]",
-    typing.get_origin(typing.Mapping[str, int]): "say what is in it: Mapping[str, T]",
-    bytearray: "use bytes",
-    memoryview: "use bytes",
-    complex: "use two floats",
-    datetime.time: "use an int of microseconds since midnight",
-    datetime.timedelta: "use an int of microseconds",
-    object: "name the type that is stored",
-    Any: "name the type that is stored",
 }

@@ -1,4 +1,4 @@
-"""What others need of a codec beside `kstate.core.codec.Codec`: schemas that travel with the data."""
+"""What others need of a codec beside `kstate.core.codec.Codec`: schemas that travel along."""
 
 from __future__ import annotations
 

@@ -80,10 +80,10 @@ class Records:
             for record, item, source in self._sources
             if is_whole(item.shape) and (default := _default(record, source, mistakes)) is not None
         ]
-        for _, item, default in found:
-            item.shape = _default_first(item.shape, default())
-        for record, item, default in found:
-            _write_down(record, item, default, mistakes)
+        for _, entry, default in found:
+            entry.shape = _default_first(entry.shape, default())
+        for record, entry, default in found:
+            _write_down(record, entry, default, mistakes)
 
     def _endless(self, mistakes: list[str]) -> None:
         """A record that always holds another of its kind has no finite value."""

@@ -130,6 +130,44 @@ class Record(Shape):
     aliases: tuple[str, ...] = ()
 
 
+def endless(shape: Shape) -> frozenset[str]:
+    """The full names of the records that can nest without end, or that hold one that can."""
+    reach: dict[str, set[str]] = {}
+
+    def visit(part: Shape, above: tuple[str, ...]) -> None:
+        match part:
+            case Array(inner) | Table(inner):
+                visit(inner, above)
+            case Union(branches):
+                for branch in branches:
+                    visit(branch, above)
+            case Record():
+                for name in above:
+                    reach[name].add(part.name)
+                if part.name in reach:
+                    return
+                reach[part.name] = set()
+                for item in part.fields:
+                    visit(item.shape, (*above, part.name))
+
+    visit(shape, ())
+    return unbounded(reach)
+
+
+def unbounded(reach: dict[str, set[str]]) -> frozenset[str]:
+    """The nodes that are on a cycle or lead to one, given the edges of a graph."""
+    closed = {name: set(targets) for name, targets in reach.items()}
+    changed = True
+    while changed:
+        changed = False
+        for targets in closed.values():
+            more = set().union(*(closed[name] for name in targets)) - targets
+            changed = changed or bool(more)
+            targets |= more
+    cyclic = {name for name, targets in closed.items() if name in targets}
+    return frozenset(name for name, targets in closed.items() if targets & cyclic)
+
+
 REFUSED = Choice(())
 """Stands where an annotation was refused, until the derivation ends in its mistakes."""
 

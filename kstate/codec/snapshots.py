@@ -1,0 +1,154 @@
+"""The snapshot envelope: a fixed Avro record around an encoded state."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kstate.codec import wire
+from kstate.codec.book import Book
+from kstate.codec.decoders import FAULTS, compile_decoder, malformed
+from kstate.codec.forms import HEADER_BYTES, Read
+from kstate.codec.scalars import GENERIC
+from kstate.codec.wire import Malformed, length, read_long
+from kstate.codec.writers import MAGIC, header, parse
+from kstate.core.messages import Recent, Snapshot
+from kstate.errors import DecodeError, EncodeError
+
+SNAPSHOT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Snapshot",
+    "namespace": "kstate",
+    "fields": [
+        {"name": "seq", "type": "long"},
+        {"name": "version", "type": "int"},
+        {"name": "journal_offset", "type": "long"},
+        {"name": "at", "type": "long"},
+        {"name": "deleted", "type": "boolean"},
+        {"name": "state", "type": ["null", "bytes"]},
+        {
+            "name": "recent",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "Recent",
+                    "namespace": "kstate",
+                    "fields": [
+                        {
+                            "name": "id",
+                            "type": {
+                                "type": "fixed",
+                                "name": "CommandHash",
+                                "namespace": "kstate",
+                                "size": 16,
+                            },
+                        },
+                        {"name": "seq", "type": "long"},
+                        {"name": "at", "type": "long"},
+                        {"name": "reply", "type": ["null", "bytes"]},
+                    ],
+                },
+            },
+        },
+    ],
+}
+_HEAD = header(SNAPSHOT_SCHEMA)
+_INT32 = 2**31
+
+
+def encode_envelope(snapshot: Snapshot, state: bytes | None) -> bytes:
+    """A snapshot with its state already encoded; raises `EncodeError`."""
+    version = _number(snapshot.version, "version")
+    if not -_INT32 <= snapshot.version < _INT32:
+        raise EncodeError("Snapshot.version is beyond 32 bits")
+    if type(snapshot.deleted) is not bool:
+        raise wire.wrong("Snapshot.deleted", "a bool", snapshot.deleted)
+    parts = [
+        _HEAD,
+        _number(snapshot.seq, "seq"),
+        version,
+        _number(snapshot.journal_offset, "journal_offset"),
+        _number(snapshot.at, "at"),
+        b"\1" if snapshot.deleted else b"\0",
+        _optional(state, "state"),
+    ]
+    if snapshot.recent:
+        parts.append(length(len(snapshot.recent)))
+        for hashed, recent in snapshot.recent.items():
+            if type(hashed) is not bytes or len(hashed) != 16:
+                raise EncodeError("Snapshot.recent is keyed by hashes of 16 bytes")
+            parts += (
+                hashed,
+                _number(recent.seq, "recent[…].seq"),
+                _number(recent.at, "recent[…].at"),
+                _optional(recent.reply, "recent[…].reply"),
+            )
+    parts.append(b"\0")
+    return b"".join(parts)
+
+
+def _number(value: Any, field: str) -> bytes:
+    if type(value) is not int:
+        raise wire.wrong(f"Snapshot.{field}", "an int", value)
+    return wire.SMALL.get(value) or wire.long(value, f"Snapshot.{field}")
+
+
+def _optional(value: Any, field: str) -> bytes:
+    if value is None:
+        return b"\0"
+    if type(value) is not bytes:
+        raise wire.wrong(f"Snapshot.{field}", "bytes or None", value)
+    return b"\2" + length(len(value)) + value
+
+
+class Envelopes:
+    """Reads envelopes of this version and of others that the book knows."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._readers = {_HEAD: compile_decoder(parse(SNAPSHOT_SCHEMA), GENERIC, "Snapshot").read}
+
+    def decode(self, value: bytes | None) -> tuple[Snapshot, bytes | None]:
+        """The envelope with ``state=None``, and the bytes of the state; raises `DecodeError`."""
+        try:
+            if not value:
+                raise Malformed("it has no value")
+            fields = self._reader(value)(value, HEADER_BYTES)
+            recent = {
+                item["id"]: Recent(item["seq"], item["at"], item["reply"])
+                for item in fields["recent"]
+            }
+            envelope = Snapshot(
+                seq=fields["seq"], state=None, version=fields["version"],
+                journal_offset=fields["journal_offset"], at=fields["at"],
+                deleted=fields["deleted"], recent=recent,
+            )  # fmt: skip
+            return envelope, fields["state"]
+        except FAULTS as error:
+            raise DecodeError(f"this is no snapshot: {malformed(error)}") from error
+        except KeyError as error:
+            raise DecodeError(f"this snapshot's schema has no field {error}") from error
+
+    def version(self, value: bytes | None) -> int:
+        """Only the version: the second field; raises `DecodeError`."""
+        if value is None or value[:HEADER_BYTES] != _HEAD:
+            return self.decode(value)[0].version
+        try:
+            _, pos = read_long(value, HEADER_BYTES)
+            return read_long(value, pos)[0]
+        except FAULTS as error:
+            raise DecodeError(f"this is no snapshot: {malformed(error)}") from error
+
+    def _reader(self, value: bytes) -> Read:
+        head = bytes(value[:HEADER_BYTES])
+        known = self._readers.get(head)
+        if known is not None:
+            return known
+        if head[:2] != MAGIC or len(head) < HEADER_BYTES:
+            raise Malformed("it is not in Avro's single-object encoding")
+        written = parse(self._book.find(head[2:]).schema)
+        if written.name() != "kstate.Snapshot":
+            raise Malformed(f"it holds a {written.name()}")
+        read = compile_decoder(written, GENERIC, "Snapshot").read
+        self._readers[head] = read
+        return read

@@ -1,0 +1,165 @@
+"""Avro schemas as data: parsing, canonical form, fingerprint, and questions about their types.
+
+A *written* schema is what a record was written with: perhaps long ago, by other code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro.schema
+from fastavro.schema import SchemaParseException, UnknownType
+
+from kstate.codec.shapes import unbounded
+from kstate.errors import SchemaError
+
+PRIMITIVES = frozenset(
+    {"null", "boolean", "int", "long", "float", "double", "bytes", "string"},
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """A parsed schema: every name in it full, every definition in ``named``."""
+
+    schema: Any
+    named: Mapping[str, Any]
+
+    def follow(self, schema: Any) -> Any:
+        """The definition behind a name, or the schema itself."""
+        return self.named[schema] if isinstance(schema, str) and schema in self.named else schema
+
+    def kind(self, schema: Any) -> str:
+        """``union``, a primitive, or the ``type`` of a complex schema."""
+        schema = self.follow(schema)
+        if isinstance(schema, list):
+            return "union"
+        if isinstance(schema, dict):
+            inner = schema["type"]
+            return inner if isinstance(inner, str) else self.kind(inner)
+        return str(schema)
+
+    def logical(self, schema: Any) -> str | None:
+        """The logical type, if it stands on the type the specification gives it."""
+        schema = self.follow(schema)
+        if not isinstance(schema, dict):
+            return None
+        logical = schema.get("logicalType")
+        return logical if self.kind(schema) in _LOGICAL.get(logical, ()) else None
+
+    def name(self) -> str | None:
+        """The full name of the whole schema; None for what has none."""
+        schema = self.follow(self.schema)
+        return schema.get("name") if isinstance(schema, dict) else None
+
+    def takes_no_bytes(self, schema: Any, inside: frozenset[str] = frozenset()) -> bool:
+        """Whether a datum may be of zero bytes."""
+        schema = self.follow(schema)
+        kind = self.kind(schema)
+        if kind == "record":
+            if schema["name"] in inside:
+                return True
+            inner = inside | {schema["name"]}
+            return all(self.takes_no_bytes(f["type"], inner) for f in schema["fields"])
+        return kind == "null" or (kind == "fixed" and schema["size"] == 0)
+
+    def endless(self) -> frozenset[str]:
+        """Names of the records that can nest without end, or hold one that can."""
+        reach: dict[str, set[str]] = {
+            name: set(self._names_in(definition))
+            for name, definition in self.named.items()
+            if self.kind(definition) == "record"
+        }
+        return unbounded(reach)
+
+    def _names_in(self, definition: Any) -> list[str]:
+        found: list[str] = []
+        waiting = [item["type"] for item in definition["fields"]]
+        while waiting:
+            schema = waiting.pop()
+            kind = self.kind(schema)
+            if kind == "union":
+                waiting += schema
+            elif kind == "array":
+                waiting.append(schema["items"])
+            elif kind == "map":
+                waiting.append(schema["values"])
+            elif kind == "record":
+                found.append(self.follow(schema)["name"])
+        return found
+
+
+_LOGICAL: Mapping[str | None, tuple[str, ...]] = {
+    "timestamp-micros": ("long",),
+    "timestamp-millis": ("long",),
+    "date": ("int",),
+    "uuid": ("string",),
+    "decimal": ("bytes", "fixed"),
+}
+
+
+def parse(schema: Any) -> Written:
+    """A schema as `Written`; raises `SchemaError` for what is none."""
+    named: dict[str, Any] = {}
+    try:
+        parsed = fastavro.schema.parse_schema(schema, named, _write_hint=False)
+    except (
+        SchemaParseException, UnknownType, KeyError, TypeError, ValueError, AttributeError,
+        RecursionError,
+    ) as error:  # fmt: skip
+        raise SchemaError(f"this is no Avro schema: {type(error).__name__}: {error}") from error
+    return Written(parsed, named)
+
+
+def canonical(schema: Any) -> str:
+    """The Parsing Canonical Form; of two schemas, equal if data of one reads as the other."""
+    parse(schema)  # the next line is as lenient as a schema can be wrong
+    return str(fastavro.schema.to_parsing_canonical_form(schema))
+
+
+def fingerprint(schema: Any) -> bytes:
+    """CRC-64-AVRO (Rabin) of the canonical form: 8 bytes, little-endian, as data carries it."""
+    return bytes.fromhex(fastavro.schema.fingerprint(canonical(schema), "CRC-64-AVRO"))
+
+
+def logical_form(schema: Any) -> str:
+    """The canonical form with logical types, precisions and scales, which a fingerprint omits."""
+    written = parse(schema)
+    parts: list[Any] = []
+    _collect(written, written.schema, parts, set())
+    return json.dumps(parts)
+
+
+def _collect(written: Written, schema: Any, parts: list[Any], seen: set[str]) -> None:
+    kind = written.kind(schema)
+    if kind == "union":
+        parts.append([kind, len(schema)])
+        for branch in schema:
+            _collect(written, branch, parts, seen)
+        return
+    schema = written.follow(schema)
+    detail = schema if isinstance(schema, dict) else {}
+    logical = written.logical(schema)
+    entry = [kind, detail.get("name"), logical]
+    if logical == "decimal":
+        entry += [detail.get("precision"), detail.get("scale", 0)]
+    parts.append(entry)
+    if kind == "array":
+        _collect(written, schema["items"], parts, seen)
+    elif kind == "map":
+        _collect(written, schema["values"], parts, seen)
+    elif kind == "record" and schema["name"] not in seen:
+        seen.add(schema["name"])
+        for item in schema["fields"]:
+            _collect(written, item["type"], parts, seen)
+
+
+MAGIC = b"\xc3\x01"
+
+
+def header(schema: Any) -> bytes:
+    """The ten bytes before a datum in single-object encoding."""
+    return MAGIC + fingerprint(schema)
