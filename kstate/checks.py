@@ -72,9 +72,7 @@ class _Check:
         if cls.on_error not in ("dead_letter", "stop"):
             self.say(f'on_error is {cls.on_error!r}: write "dead_letter" or "stop"')
         if "init" not in {name for base in cls.__mro__[:-1] for name in _own(base)}:
-            self.say(
-                "init is missing: write def init(self, persist_id), the state before any event"
-            )
+            self.say("init is missing: write def init(self, persist_id), the state without events")
         self._sends()
         for adapter in cls.adapters:
             if not isinstance(adapter, EventAdapter):

@@ -6,6 +6,7 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,8 @@ def build_workers(config: Config, log: Log, targets: Sequence[AnyProcessor]) -> 
 def _build_worker(
     config: Config, log: Log, processor: AnyProcessor, topics: Topics, count: int
 ) -> Worker:
-    machine, schemas = machine_of(log, topics, processor, config.policy)
+    policy = replace(config.policy, max_record_bytes=log.max_record_bytes)
+    machine, schemas = machine_of(log, topics, processor, policy)
     prepare_schemas(log, topics, schemas, count, int(time.time() * 1000))
     around = look_around(
         log, topics, count, machine.definition.sends, config.prefix, config.reply_topics
@@ -122,11 +124,15 @@ def machine_of(
     log: Log, topics: Topics, processor: AnyProcessor, policy: Policy | None = None
 ) -> tuple[Machine, SchemaTopic]:
     """A processor's machine, and the topic its codec learns schemas from."""
-    definition = definition_of(processor)
+    codec, schemas = codec_of(log, topics, processor)
+    return Machine(definition_of(processor), codec, policy or Policy()), schemas
+
+
+def codec_of(log: Log, topics: Topics, processor: AnyProcessor) -> tuple[AvroCodec, SchemaTopic]:
+    """A processor's codec, and the topic it learns schemas from."""
     book = Book()
     schemas = SchemaTopic(log, topics, book)
-    codec = AvroCodec(definition, book, schemas.refresh)
-    return Machine(definition, codec, policy or Policy()), schemas
+    return AvroCodec(definition_of(processor), book, schemas.refresh), schemas
 
 
 def connect(url: str, *, prefix: str = "") -> Client:
@@ -138,7 +144,7 @@ def connect(url: str, *, prefix: str = "") -> Client:
 
     def messages(topics: Topics, processor: ProcessorRef) -> Messages:
         if not isinstance(processor, str):
-            return machine(topics, processor).codec
+            return codec_of(log, topics, processor)[0]
         book = Book()
         return PlainMessages(book, SchemaTopic(log, topics, book).refresh)
 

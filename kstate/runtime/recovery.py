@@ -8,7 +8,7 @@ from the low-water mark; last the offset of the first command to run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from kstate.core.messages import Progress, Record
 from kstate.core.replay import Replay
@@ -60,6 +60,8 @@ class Recovery:
         self._reader: Reader | None = None
         self._deadline = 0.0
         self._steps = self._run()
+        self._committed: Committed | None = None
+        self._reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)
         self._stale: set[bytes] = set()  # persist ids whose newest snapshot is of another version
         self.records_read = 0
 
@@ -80,7 +82,7 @@ class Recovery:
             self._reader.close()
             self._reader = None
 
-    def _run(self) -> Iterator[bool]:
+    def _run(self) -> Generator[bool, None, None]:
         while True:
             try:
                 self._committed = self._member.committed(self._partition)
@@ -130,7 +132,7 @@ class Recovery:
 
     def _read(
         self, topic: str, start: int, end: int, use: Callable[[Sequence[Record]], None]
-    ) -> Iterator[bool]:
+    ) -> Generator[bool, None, None]:
         """Hands the records from ``start`` to ``end`` to ``use``, yielding at each deadline."""
         if start >= end:
             return
