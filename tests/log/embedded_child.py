@@ -14,7 +14,7 @@ from kstate.log.port import Committed
 PER_COMMIT = 5
 
 
-def own(log: EmbeddedLog) -> None:
+def own(log: EmbeddedLog, pause_s: float = 0.0) -> None:
     """Owns the commands and commits for ever: five events and the progress, numbered."""
     member = log.join("g", "commands", "child")
     while not member.poll(1, 1.0).assigned:
@@ -26,6 +26,13 @@ def own(log: EmbeddedLog) -> None:
         writes = [Write("journal", n % 2, b"%d" % n, b"child", [], 0) for _ in range(PER_COMMIT)]
         member.commit(writes, {0: Committed(n, "")})
         print(n, flush=True)
+        if pause_s:
+            member.poll(1, pause_s)
+
+
+def work(log: EmbeddedLog) -> None:
+    """The same, at leisure: most of the time it is outside of transactions."""
+    own(log, 0.01)
 
 
 def produce(log: EmbeddedLog) -> None:
@@ -58,7 +65,7 @@ def main() -> int:
     log = EmbeddedLog(path, lease_s=float(lease_s))
     print("ready", flush=True)
     try:
-        {"own": own, "produce": produce, "fill": fill}[mode](log)
+        {"own": own, "work": work, "produce": produce, "fill": fill}[mode](log)
     except KStateError as error:
         print(type(error).__name__, flush=True)
         return error.exit_code

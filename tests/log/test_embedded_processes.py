@@ -112,7 +112,7 @@ def test_a_stopped_owner_is_replaced_after_its_lease_and_writes_nothing_when_it_
 ) -> None:
     path = tmp_path / "log.db"
     world = open_world(path, lease_s=1.0)
-    with child("own", path, 1.0) as owner:
+    with child("work", path, 1.0) as owner:
         assert next_line(owner) == "1"
         standby = world.join("g", "commands", "standby")
         for _ in range(5):
