@@ -92,7 +92,7 @@ class _Maker(Scalars):
         schema = self.written.follow(self.written.schema)
         plain = self.kind(schema) == "record" and schema["name"] not in self.endless
         with src.block("def top(data, pos):"):
-            if plain and isinstance(target, Record):
+            if plain and isinstance(target, Record) and self.alike(schema, target):
                 value = self.record_body(schema, target)
             else:
                 value = self.value(schema, target, title)

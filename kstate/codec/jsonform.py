@@ -16,8 +16,8 @@ enum                a string: the member's name
 array, map          an array; an object
 record              an object with exactly the record's fields; those with a default may be left out
 union               the plain value.  The branches are tried strictly by type, the narrow ones
-                    (enum, timestamp, date, decimal, uuid) before string and string before bytes;
-                    of several records, each is written ``{"Name": {…}}``
+                    first: enum, timestamp, date, decimal and uuid before string, string before
+                    bytes, long before double; of several records, each is ``{"Name": {…}}``
 ==================  ============================================================================
 
 Whatever does not fit is a `BadCommand` with the code ``bad-json``, whose sentence names the field.
@@ -234,7 +234,7 @@ def _breadth(written: Written, schema: Any) -> int:
     kind = written.kind(schema)
     if written.logical(schema) is not None or kind == "enum":
         return 0
-    return {"string": 2, "bytes": 3, "fixed": 3}.get(kind, 1)
+    return {"float": 2, "double": 2, "string": 3, "bytes": 4, "fixed": 4}.get(kind, 1)
 
 
 def scalar(written: Written, kind: str, schema: Any, value: Any, path: str) -> bytes:
@@ -273,7 +273,7 @@ def scalar(written: Written, kind: str, schema: Any, value: Any, path: str) -> b
             case "bytes" | "fixed" if type(value) is str:
                 return _octets(kind, schema, base64.b64decode(value, validate=True), path)
     except (ValueError, OverflowError, binascii.Error, decimal.DecimalException, struct.error):
-        bad(path, f"is no {_WORDS.get(logical or kind, kind)}")
+        bad(path, f"is not {_WORDS.get(logical or kind, kind)}")
     except EncodeError as error:
         raise BadCommand(str(error), "bad-json") from error
     bad(path, f"is to be {_WORDS.get(logical or kind, kind)}")

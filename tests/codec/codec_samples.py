@@ -208,8 +208,11 @@ Typed = tuple[Any, st.SearchStrategy[Any]]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 longs = st.integers(-(2**63), 2**63 - 1)
-moments = st.datetimes(timezones=st.sampled_from([UTC, datetime.timezone(datetime.timedelta(hours=-7))]),
-                       min_value=datetime.datetime(1, 1, 3), max_value=datetime.datetime(9999, 12, 29))  # fmt: skip
+moments = st.datetimes(
+    min_value=datetime.datetime(1, 1, 3),
+    max_value=datetime.datetime(9999, 12, 29),
+    timezones=st.sampled_from([UTC, datetime.timezone(datetime.timedelta(hours=-7))]),
+)
 
 
 def decimals(scale: int, precision: int) -> st.SearchStrategy[Decimal]:
@@ -245,7 +248,8 @@ UNIONS: list[Typed] = [
     (float | int, st.floats(allow_nan=False) | longs),
     (Money | Line | Colour, MONEY | lines | st.sampled_from(Colour)),
     (datetime.date | datetime.datetime, st.dates() | moments),
-    (bool | bytes | tuple[int, ...], st.booleans() | st.binary(max_size=5) | st.lists(longs, max_size=3).map(tuple)),
+    (bool | bytes | tuple[int, ...],
+     st.booleans() | st.binary(max_size=5) | st.lists(longs, max_size=3).map(tuple)),
     (Node | None, nodes | st.none()),
 ]  # fmt: skip
 

@@ -47,8 +47,8 @@ def mistakes_of(annotation: Any, **scope: Any) -> str:
          {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 0}),
         (Colour, {"type": "enum", "name": "Colour", "namespace": "bank",
                   "symbols": ["RED", "GREEN"]}),
-        (int | None, ["long", "null"]), (typing.Optional[str], ["string", "null"]),
-        (typing.Union[int, str, int], ["long", "string"]),
+        (int | None, ["long", "null"]), (typing.Optional[str], ["string", "null"]),  # noqa: UP045
+        (typing.Union[int, str, int], ["long", "string"]),  # noqa: UP007
         (list[int], {"type": "array", "items": "long"}),
         (tuple[int, ...], {"type": "array", "items": "long"}),
         (Sequence[str], {"type": "array", "items": "string"}),
@@ -104,7 +104,7 @@ class Defaults:
     price: Annotated[Decimal, Scale(2)] = Decimal("1.50")
     day: datetime.date = datetime.date(1970, 1, 3)
     at: datetime.datetime = datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)
-    money: Money = Money(Decimal(1))
+    money: Money = Money(Decimal(1))  # noqa: RUF009 -- frozen
     items: tuple[int, ...] = (1, 2)
     made: list[str] = field(default_factory=list)
     fresh: uuid.UUID = field(default_factory=uuid.uuid4)
@@ -166,7 +166,8 @@ def test_a_factory_that_raises_is_a_mistake() -> None:
         (set[int], "use a tuple[T, ...]"), (frozenset, "use a tuple[T, ...]"),
         (bytearray, "use bytes"), (complex, "use two floats"),
         (datetime.timedelta, "use an int of microseconds"),
-        (list, "list[T]"), (dict, "dict[str, T]"), (tuple, "tuple[T, ...]"), (Mapping, "Mapping[str, T]"),
+        (list, "list[T]"), (dict, "dict[str, T]"), (tuple, "tuple[T, ...]"),
+        (Mapping, "Mapping[str, T]"),
         (dict[int, str], "keys of an Avro map are strings; use str keys"),
         (Mapping[bytes, str], "keys of an Avro map are strings"),
         (tuple[int, str], "a tuple of fixed length"), (tuple[int], "a tuple of fixed length"),

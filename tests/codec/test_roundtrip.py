@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ def test_a_map_ordered_by_hashes_gives_the_same_bytes_in_every_process() -> None
     seen = set()
     for seed in ("1", "2"):
         run = subprocess.run(
-            [sys.executable, "-c", _HASH_ORDER], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            [sys.executable, "-c", _HASH_ORDER],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         seen.add(run.stdout)
