@@ -16,9 +16,9 @@ from kstate.codec.decoders import FAULTS, malformed
 from kstate.codec.derive import NoAvroForm
 from kstate.codec.forms import HEADER_BYTES, Family, Form, ReplyForm, form_of, reply_form
 from kstate.codec.hints import NoReplyType, reply_annotation
-from kstate.codec.jsonform import encode_json, parse_json
+from kstate.codec.jsonform import encode_json
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, Envelopes, encode_envelope
-from kstate.codec.writers import parse
+from kstate.codec.texts import parse_json
 from kstate.core.definition import Definition
 from kstate.core.messages import (
     RESERVED_COMMANDS,
@@ -109,7 +109,7 @@ class AvroCodec:
                 f"are {known}",
                 "unknown-type",
             )
-        body = encode_json(form.schema, parse_json(value))
+        body = encode_json(form.written, parse_json(value))
         return self._command_readers[form.header](form.header + body, HEADER_BYTES)
 
     def encode_command(self, processor: str, command: Any) -> bytes:
@@ -215,7 +215,7 @@ def is_json(content_type: str) -> bool:
 
 def is_reserved(form: Form) -> bool:
     """Whether the type is one of kstate's own."""
-    name = parse(form.schema).name()
+    name = form.written.name()
     return name is not None and name.startswith(f"{RESERVED_NAMESPACE}.")
 
 
@@ -249,8 +249,9 @@ class _Forms:
         if mistakes or state is None:
             raise DefinitionError(definition.name, list(dict.fromkeys(mistakes)))
         self.state = state
-        self.named = {each.type_name: each for each in self.commands.values()}
-        self.named |= {str(parse(f.schema).name()): f for f in self.commands.values()}
+        self.named = {str(f.written.name()): f for f in self.commands.values()}
+        for each in self.commands.values():  # a user's GetState comes before kstate's own
+            self.named.setdefault(each.type_name, each)
 
     def all(self) -> list[Form]:
         replies = [each.form for each in self.replies.values() if each.form is not None]

@@ -292,10 +292,17 @@ class _Walk:
                 path, "a Literal of anything but strings has no Avro form",
                 "use an Enum, or write None beside it: Literal['a'] | None",
             )  # fmt: skip
+        if any("\ud800" <= character <= "\udfff" for text in choices for character in text):
+            return self.refuse(path, "a choice has a lone surrogate", "write it as UTF-8 text")
         return shapes.Choice(choices)
 
     def _generic(self, origin: Any, args: tuple[Any, ...], annotation: Any, path: str) -> Shape:
         name = _container(origin)
+        if name is not None and path.endswith("[…]" * shapes.MAX_NESTING):
+            return self.refuse(
+                path, f"lists and maps are nested more than {shapes.MAX_NESTING} deep",
+                "put the inner ones into a @dataclass(frozen=True)",
+            )  # fmt: skip
         if name in ("dict", "mapping", "immutables", "pmap"):
             if len(args) != 2 or _bare(args[0]) is not str:
                 return self.refuse(

@@ -25,7 +25,7 @@ from kstate.codec.shapes import (
     schema_of,
 )
 from kstate.codec.wire import Malformed
-from kstate.codec.writers import MAGIC, header, parse
+from kstate.codec.writers import MAGIC, Written, header, parse
 
 HEADER_BYTES = 10
 
@@ -38,6 +38,7 @@ class Form:
     type_name: str
     shape: Shape
     schema: Any
+    written: Written  # the schema, parsed
     header: bytes
     encode: Callable[[Any], bytes]
 
@@ -60,7 +61,9 @@ def form_of(
 def _form(shape: Shape, kind: str, type_name: str, title: str) -> Form:
     schema = schema_of(shape)
     head = header(schema)
-    return Form(kind, type_name, shape, schema, head, compile_encoder(shape, title, head))
+    return Form(
+        kind, type_name, shape, schema, parse(schema), head, compile_encoder(shape, title, head)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +125,7 @@ class Family:
         self._by_name: dict[str | None, Form] = {}
         for form in forms:
             self.readers[form.header] = form.decoder(form.schema).read
-            self._by_name[parse(form.schema).name()] = form
+            self._by_name[form.written.name()] = form
             shape = form.shape
             if not isinstance(shape, Record):
                 continue

@@ -1,4 +1,4 @@
-"""JSON and the shell to Avro, and Avro to JSON, by a schema alone.
+"""JSON to Avro and Avro to JSON, by a schema alone.
 
 ==================  ============================================================================
 Avro                JSON
@@ -29,113 +29,27 @@ import base64
 import binascii
 import datetime
 import decimal
-import json
 import math
 import re
 import struct
 import uuid
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from kstate.codec import wire
-from kstate.codec.shapes import EPOCH
+from kstate.codec.shapes import EPOCH, MAX_NESTING
+from kstate.codec.texts import bad, listed, short_name
 from kstate.codec.wire import MAX_DEPTH, length, zigzag
 from kstate.codec.writers import Written, parse
 from kstate.errors import BadCommand, EncodeError
 
 
-def bad(path: str, problem: str) -> NoReturn:
-    """Refuses a JSON value at a place."""
-    raise BadCommand(f"{path or 'the value'} {problem}", "bad-json")
-
-
-# -- text to JSON ------------------------------------------------------------------------------
-
-
-def parse_json(data: bytes) -> Any:
-    """A JSON document, more strictly than `json.loads`: no duplicate keys, no NaN, UTF-8 only.
-
-    Raises `BadCommand`.
-    """
-    try:
-        return json.loads(
-            data.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer
-        )
-    except UnicodeDecodeError as error:
-        raise BadCommand("the JSON is not UTF-8", "bad-json") from error
-    except RecursionError as error:
-        raise BadCommand("the JSON is nested too deep", "bad-json") from error
-    except ValueError as error:
-        raise BadCommand(f"the JSON cannot be read: {error}", "bad-json") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an object has the key {twice[:80]!r} twice")
-    return found
-
-
-def _constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
-
-
-def _integer(text: str) -> int:
-    if len(text) > 20:
-        raise ValueError("an integer is beyond 64 bits")
-    return int(text)
-
-
-def from_text(schema: Any, fields: Mapping[str, str]) -> dict[str, Any]:
-    """``{"amount": "5"}`` of a shell as the JSON of a record: ``{"amount": 5}``.
-
-    Strings stand for themselves; numbers, true, false and null are recognised where the schema
-    has them; arrays, maps and records are written as JSON.  Raises `BadCommand`.
-    """
-    written = parse(schema)
-    definition = written.follow(written.schema)
-    if written.kind(definition) != "record":
-        bad("", "is no record: it has no fields to set")
-    types = {item["name"]: item["type"] for item in definition["fields"]}
-    found = {}
-    for name, text in fields.items():
-        if name not in types:
-            bad(name, f"is no field of {_short(definition)}; its fields are {_names(types)}")
-        found[name] = _typed(written, types[name], text, name)
-    return found
-
-
-def _typed(written: Written, schema: Any, text: str, path: str) -> Any:
-    branches = written.follow(schema) if written.kind(schema) == "union" else [schema]
-    kinds = {written.kind(branch) for branch in branches}
-    if "null" in kinds and text == "null":
-        return None
-    if "boolean" in kinds and text in ("true", "false"):
-        return text == "true"
-    plain = {written.kind(branch) for branch in branches if written.logical(branch) is None}
-    if plain & {"int", "long"} and re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-        return int(text)
-    if plain & {"float", "double"} and re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
-        try:
-            return float(text)
-        except ValueError:
-            bad(path, f"is no number: {text[:60]!r}")
-    if kinds & {"record", "array", "map"} and text[:1] in "[{":
-        try:
-            return parse_json(text.encode())
-        except BadCommand as error:
-            bad(path, f"is no JSON: {error}")
-    return text
-
-
-# -- JSON to Avro ------------------------------------------------------------------------------
-
-
 def encode_json(schema: Any, value: Any) -> bytes:
-    """The Avro datum (without a header) of a parsed JSON value; raises `BadCommand`."""
-    written = parse(schema)
+    """The Avro datum (without a header) of a parsed JSON value; raises `BadCommand`.
+
+    ``schema`` is JSON-able or already `Written`.
+    """
+    written = schema if isinstance(schema, Written) else parse(schema)
     out: list[bytes] = []
     _Json(written).write(written.schema, value, "", out, 0)
     return b"".join(out)
@@ -148,11 +62,9 @@ class _Json:
 
     def write(self, schema: Any, value: Any, path: str, out: list[bytes], depth: int) -> None:
         kind, schema = self.kind(schema), self.written.follow(schema)
-        if depth > MAX_DEPTH * 4:  # a record in a union in a list is three steps
-            raise BadCommand(f"{path[:80]}… is nested too deep", "too-deep")
         match kind:
             case "union":
-                self.union(schema, value, path, out, depth + 1)
+                self.union(schema, value, path, out, depth)
             case "record":
                 self.record(schema, value, path, out, depth + 1)
             case "array":
@@ -161,7 +73,7 @@ class _Json:
                 if value:
                     out.append(length(len(value)))
                 for index, each in enumerate(value):
-                    self.write(schema["items"], each, f"{path}[{index}]", out, depth + 1)
+                    self.write(schema["items"], each, f"{path}[{index}]", out, depth)
                 out.append(b"\0")
             case "map":
                 if type(value) is not dict:
@@ -170,19 +82,21 @@ class _Json:
                     out.append(length(len(value)))
                 for key, each in value.items():
                     out.append(_text(key, f"a key of {path}"))
-                    self.write(schema["values"], each, f"{path}[{key[:40]!r}]", out, depth + 1)
+                    self.write(schema["values"], each, f"{path}[{key[:40]!r}]", out, depth)
                 out.append(b"\0")
             case _:
                 out.append(scalar(self.written, kind, schema, value, path))
 
     def record(self, schema: Any, value: Any, path: str, out: list[bytes], depth: int) -> None:
         if type(value) is not dict:
-            bad(path, f"is to be an object, with the fields of {_short(schema)}")
+            bad(path, f"is to be an object, with the fields of {short_name(schema)}")
+        if depth > MAX_DEPTH + MAX_NESTING:  # the decoder says exactly; this protects the stack
+            raise BadCommand(f"{path[:80]}… is nested too deep", "too-deep")
         names = {item["name"] for item in schema["fields"]}
         for name in value:
             if name not in names:
-                bad(_at(path, name[:80]), f"is no field of {_short(schema)}; those are "
-                    f"{_names(names)}")  # fmt: skip
+                bad(_at(path, name[:80]), f"is no field of {short_name(schema)}; those are "
+                    f"{listed(names)}")  # fmt: skip
         for item in schema["fields"]:
             name = item["name"]
             where = _at(path, name)
@@ -201,7 +115,7 @@ class _Json:
         for index in order:
             branch, inner = branches[index], value
             if several and self.kind(branch) == "record":
-                name = _short(self.written.follow(branch))
+                name = short_name(self.written.follow(branch))
                 if type(value) is not dict or list(value) != [name]:
                     continue
                 inner = value[name]
@@ -268,7 +182,7 @@ def scalar(written: Written, kind: str, schema: Any, value: Any, path: str) -> b
                 return _text(value, path)
             case "enum" if type(value) is str:
                 if value not in schema["symbols"]:
-                    bad(path, f"is to be one of {_names(schema['symbols'])}")
+                    bad(path, f"is to be one of {listed(schema['symbols'])}")
                 return length(schema["symbols"].index(value))
             case "bytes" | "fixed" if type(value) is str:
                 return _octets(kind, schema, base64.b64decode(value, validate=True), path)
@@ -276,7 +190,7 @@ def scalar(written: Written, kind: str, schema: Any, value: Any, path: str) -> b
         bad(path, f"is not {_WORDS.get(logical or kind, kind)}")
     except EncodeError as error:
         raise BadCommand(str(error), "bad-json") from error
-    bad(path, f"is to be {_WORDS.get(logical or kind, kind)}")
+    raise BadCommand(f"{path or 'the value'} is to be {_WORDS.get(logical or kind)}", "bad-json")
 
 
 _WORDS = {
@@ -332,7 +246,7 @@ def default_to_json(written: Written, schema: Any, default: Any) -> Any:
         value = default_to_json(written, definition[0], default)
         several = sum(written.kind(branch) == "record" for branch in definition) > 1
         if several and written.kind(definition[0]) == "record":
-            return {_short(written.follow(definition[0])): value}
+            return {short_name(written.follow(definition[0])): value}
         return value
     if kind == "array":
         return [default_to_json(written, definition["items"], each) for each in default]
@@ -383,12 +297,3 @@ def to_jsonable(datum: Any) -> Any:
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _short(schema: Any) -> str:
-    return str(schema["name"].rpartition(".")[2])
-
-
-def _names(names: Any) -> str:
-    listed = sorted(names)
-    return ", ".join(listed) if listed else "none"

@@ -7,20 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, InitVar
 from typing import Any
 
+from kstate.codec.defaults import NoDefaultForm, Unfit, default_json, fits
 from kstate.codec.shapes import (
     Day,
     Default,
     Field,
-    NoDefaultForm,
     Plain,
     Record,
     Shape,
     Stamp,
-    Unfit,
     Union,
     Uuid,
-    default_json,
-    fits,
     is_whole,
     takes_no_bytes,
 )

@@ -13,12 +13,15 @@ from typing import Any
 import fastavro.schema
 from fastavro.schema import SchemaParseException, UnknownType
 
-from kstate.codec.shapes import unbounded
+from kstate.codec.shapes import MAX_NESTING, unbounded
 from kstate.errors import SchemaError
 
-PRIMITIVES = frozenset(
-    {"null", "boolean", "int", "long", "float", "double", "bytes", "string"},
-)
+_KINDS = frozenset(
+    {
+        "null", "boolean", "int", "long", "float", "double", "bytes", "string",
+        "union", "record", "enum", "fixed", "array", "map",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +51,9 @@ class Written:
         if not isinstance(schema, dict):
             return None
         logical = schema.get("logicalType")
-        return logical if self.kind(schema) in _LOGICAL.get(logical, ()) else None
+        if not isinstance(logical, str) or self.kind(schema) not in _LOGICAL.get(logical, ()):
+            return None
+        return None if logical == "decimal" and not _is_decimal(schema) else logical
 
     def name(self) -> str | None:
         """The full name of the whole schema; None for what has none."""
@@ -92,7 +97,22 @@ class Written:
         return found
 
 
-_LOGICAL: Mapping[str | None, tuple[str, ...]] = {
+MAX_JSON_DEPTH = 400
+MAX_PRECISION = 10_000
+
+
+def _is_decimal(schema: Mapping[str, Any]) -> bool:
+    """Whether precision and scale make sense; a logical type that does not is to be ignored."""
+    precision, scale = schema.get("precision"), schema.get("scale", 0)
+    return (
+        type(precision) is int
+        and type(scale) is int
+        and 0 < precision <= MAX_PRECISION
+        and 0 <= scale <= precision
+    )
+
+
+_LOGICAL: Mapping[str, tuple[str, ...]] = {
     "timestamp-micros": ("long",),
     "timestamp-millis": ("long",),
     "date": ("int",),
@@ -103,6 +123,7 @@ _LOGICAL: Mapping[str | None, tuple[str, ...]] = {
 
 def parse(schema: Any) -> Written:
     """A schema as `Written`; raises `SchemaError` for what is none."""
+    _check_depth(schema)
     named: dict[str, Any] = {}
     try:
         parsed = fastavro.schema.parse_schema(schema, named, _write_hint=False)
@@ -111,7 +132,43 @@ def parse(schema: Any) -> Written:
         RecursionError,
     ) as error:  # fmt: skip
         raise SchemaError(f"this is no Avro schema: {type(error).__name__}: {error}") from error
-    return Written(parsed, named)
+    written = Written(parsed, named)
+    _verify(written)
+    return written
+
+
+def _check_depth(schema: Any) -> None:
+    """fastavro walks a schema by recursion in C, which ends the process when it is too deep."""
+    level = [schema]
+    for _ in range(MAX_JSON_DEPTH):
+        if not level:
+            return
+        inner = [each for each in level if isinstance(each, dict | list)]
+        level = [part for each in inner
+                 for part in (each.values() if isinstance(each, dict) else each)]  # fmt: skip
+    raise SchemaError(f"this schema is nested more than {MAX_JSON_DEPTH} deep")
+
+
+def _verify(written: Written) -> None:
+    """Refuses types that only fastavro knows (``error``) and schemas nested beyond reason."""
+    waiting = [(written.schema, 0), *((each, 0) for each in written.named.values())]
+    seen: set[str] = set()
+    while waiting:
+        schema, depth = waiting.pop()
+        kind = written.kind(schema)
+        if kind not in _KINDS:
+            raise SchemaError(f"this is no Avro schema: {kind[:80]!r} is no type")
+        if depth > MAX_NESTING:
+            raise SchemaError(f"arrays and maps are nested more than {MAX_NESTING} deep")
+        if kind == "union":
+            waiting += ((branch, depth) for branch in schema)
+            continue
+        schema = written.follow(schema)
+        if kind in ("array", "map"):
+            waiting.append((schema["items" if kind == "array" else "values"], depth + 1))
+        elif kind == "record" and schema["name"] not in seen:
+            seen.add(schema["name"])
+            waiting += ((item["type"], 0) for item in schema["fields"])
 
 
 def canonical(schema: Any) -> str:

@@ -25,12 +25,14 @@ from hypothesis import strategies as st
 
 from kstate.codec.book import Book
 from kstate.codec.decoders import FAULTS, compile_decoder
+from kstate.codec.derive import NoAvroForm
 from kstate.codec.generic import decode_datum
 from kstate.codec.scalars import GENERIC
+from kstate.codec.shapes import MAX_NESTING
 from kstate.codec.wire import Malformed
-from kstate.codec.writers import header, parse
+from kstate.codec.writers import Written, header, parse
 from kstate.core.messages import GetState
-from kstate.errors import BadCommand, DecodeError
+from kstate.errors import BadCommand, DecodeError, SchemaError
 
 slow = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 HUGE = b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"  # 2^62 - 1 … as a zigzag long
@@ -232,3 +234,62 @@ def test_a_schema_that_came_meanwhile_is_used() -> None:
     book = Book()
     book.refresh = lambda: book.learn(Book().add(newer, "event", "Deposited").record())
     assert bank_codec(book).decode_event(header(newer) + b"\x0a\x02x") == Deposited(5)
+
+
+# -- foreign schemas ----------------------------------------------------------------------------
+
+
+def generic(schema: Any, data: bytes) -> Any:
+    return compile_decoder(parse(schema), GENERIC, "x").read(data, 0)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{}, {"precision": 0}, {"precision": "4"}, {"precision": 10**9}, {"precision": 2, "scale": 3},
+     {"precision": 2, "scale": -1}],
+)  # fmt: skip
+def test_a_decimal_that_makes_no_sense_is_read_as_bytes(extra: dict[str, Any]) -> None:
+    written = Written({"type": "bytes", "logicalType": "decimal", **extra}, {})
+    assert compile_decoder(written, GENERIC, "x").read(b"\x02a", 0) == b"a"
+
+
+@pytest.mark.parametrize("logical", ["nothing", "uuid", ["date"], None, 5])
+def test_a_logical_type_on_another_type_is_ignored(logical: Any) -> None:
+    assert generic({"type": "long", "logicalType": logical}, b"\x0a") == 5
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "nothing", {"type": "error", "name": "E", "fields": []}, {"type": "record", "fields": []},
+        {"type": {"type": "array", "items": "long"}}, {"type": "fixed", "name": "F"},
+        {"type": "enum", "name": "E"}, 5, None, {}, [5],
+    ],
+)  # fmt: skip
+def test_what_is_no_schema_is_refused(schema: Any) -> None:
+    with pytest.raises(SchemaError):
+        parse(schema)
+
+
+def nested(depth: int) -> Any:
+    schema: Any = "long"
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+def test_lists_nest_up_to_a_limit() -> None:
+    assert generic(nested(MAX_NESTING), b"\x02" * MAX_NESTING + b"\x0a" + b"\x00" * MAX_NESTING)
+    for depth in (MAX_NESTING + 1, 50, 100_000):
+        with pytest.raises(SchemaError):
+            parse(nested(depth))
+
+
+def test_a_list_of_the_size_of_the_limit_reads_back() -> None:
+    annotation: Any = int
+    value: Any = 5
+    for _ in range(MAX_NESTING):
+        annotation, value = list[annotation], [value]
+    assert Pair(annotation).again(value) == value
+    with pytest.raises(NoAvroForm, match="nested more than"):
+        Pair(list[annotation])

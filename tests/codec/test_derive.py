@@ -405,3 +405,14 @@ def test_each_mutable_part_of_a_state_is_named_with_its_cure() -> None:
 def test_a_scale_that_cannot_be_is_refused(scale: int, precision: int) -> None:
     with pytest.raises(ValueError, match="a scale is from 0 to the precision"):
         Scale(scale, precision)
+
+
+@pytest.mark.parametrize("text", ["\ud800"])
+def test_a_default_that_is_no_unicode_text_is_a_mistake(text: str) -> None:
+    @dataclass(frozen=True)
+    class Wrong:
+        name: str = text
+        table: Mapping[str, int] = field(default_factory=lambda: {text: 1})
+
+    assert len(mistakes_of(Wrong).splitlines()) == 2
+    assert "lone surrogate" in mistakes_of(typing.Literal["\ud800"])

@@ -7,6 +7,7 @@ import json
 import math
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -31,10 +32,12 @@ from hypothesis import strategies as st
 
 from kstate.codec.decoders import compile_decoder
 from kstate.codec.derive import Scale, derive
-from kstate.codec.jsonform import encode_json, from_text, parse_json, to_jsonable
+from kstate.codec.jsonform import encode_json, to_jsonable
 from kstate.codec.scalars import GENERIC
+from kstate.codec.texts import from_text, parse_json
 from kstate.codec.writers import parse
-from kstate.core.messages import GetState
+from kstate.core.messages import Command, GetState
+from kstate.core.messages import GetState as ReservedGetState
 from kstate.errors import BadCommand
 
 CODEC = bank_codec()
@@ -312,3 +315,13 @@ def test_a_text_becomes_what_the_schema_has(annotation: Any, text: str, value: A
 def test_a_field_that_does_not_exist_is_told_the_others() -> None:
     with pytest.raises(BadCommand, match="sum is no field of Deposit; its fields are amount"):
         from_text(derive(Deposit, "bank"), {"sum": "5"})
+
+
+def test_a_users_type_comes_before_the_reserved_one_of_that_name() -> None:
+    @dataclass(frozen=True)
+    class GetState(Command[int]):  # a name that kstate uses too, in a namespace of its own
+        since: int
+
+    codec = bank_codec(commands={GetState: int})
+    assert codec.decode_command(b'{"since": 5}', JSON, "GetState") == GetState(5)
+    assert codec.decode_command(b"{}", JSON, "kstate.GetState") == ReservedGetState()

@@ -27,8 +27,9 @@ from codec_samples import (
 from kstate.codec.avro import AvroCodec, command_encoder, reply_decoder
 from kstate.codec.book import Book
 from kstate.codec.generic import decode_datum
-from kstate.codec.jsonform import encode_json, from_text
+from kstate.codec.jsonform import encode_json
 from kstate.codec.plain import PlainMessages
+from kstate.codec.texts import from_text
 from kstate.codec.writers import header
 from kstate.core.messages import Command, GetState
 from kstate.errors import DecodeError, DefinitionError, UnknownSchema
