@@ -121,11 +121,15 @@ class Scalars:
             self.number(count)
 
     def number(self, out: str) -> None:
-        """A long into ``out``: one byte as a rule, so that case is written out."""
-        src = self.src
+        """A long into ``out``: one byte as a rule or two, so these cases are written out."""
+        src, more = self.src, self.src.fresh()
         src.line(f"{out} = data[pos]; pos += 1")
         with src.block(f"if {out} > 127:"):
-            src.line(f"{out}, pos = varint(data, pos, {out})")
+            src.line(f"{more} = data[pos]")
+            with src.block(f"if {more} < 128:"):
+                src.line(f"{out} += ({more} << 7) - 128; pos += 1")
+            with src.block("else:"):
+                src.line(f"{out}, pos = varint(data, pos, {out})")
         src.line(f"{out} = ({out} >> 1) ^ -({out} & 1)")
 
     def octets(self, size: int | None = None) -> str:
