@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -93,31 +93,44 @@ def _import(target: str) -> AnyProcessor:
     return found
 
 
-def build_workers(config: Config, log: Log, targets: Sequence[AnyProcessor]) -> list[Worker]:
-    """A worker for each processor, with all their topics and schemas in place."""
+def build_workers(
+    config: Config,
+    log: Log,
+    targets: Sequence[AnyProcessor],
+    clock: Callable[[], float] = time.time,
+) -> list[Worker]:
+    """A worker for each processor, with all their topics and schemas in place.
+
+    ``clock`` gives seconds since the epoch: see `Worker`.
+    """
     counts = {}
     for processor in targets:
         topics = Topics.of(processor.name, config.prefix)
         counts[topics] = prepare_topics(log, topics, config.partitions or None, DEFAULT_PARTITIONS)
     return [
-        _build_worker(config, log, processor, topics, count)
+        _build_worker(config, log, processor, topics, count, clock)
         for processor, (topics, count) in zip(targets, counts.items(), strict=True)
     ]
 
 
 def _build_worker(
-    config: Config, log: Log, processor: AnyProcessor, topics: Topics, count: int
+    config: Config,
+    log: Log,
+    processor: AnyProcessor,
+    topics: Topics,
+    count: int,
+    clock: Callable[[], float],
 ) -> Worker:
     policy = replace(config.policy, max_record_bytes=log.max_record_bytes)
     machine, schemas = machine_of(log, topics, processor, policy)
-    prepare_schemas(log, topics, schemas, count, int(time.time() * 1000))
+    prepare_schemas(log, topics, schemas, count, int(clock() * 1000))
     around = look_around(
         log, topics, count, machine.definition.sends, config.prefix, config.reply_topics
     )
     slot = Slot.take(config.data, topics.group)
     store = open_store(config.store, slot.directory / "store")
-    partitions = Partitions(machine, log, store, topics, around, config)
-    return Worker(machine, log, slot, topics, partitions, config)
+    partitions = Partitions(machine, log, store, topics, around, config, clock)
+    return Worker(machine, log, slot, topics, partitions, config, clock)
 
 
 def machine_of(
