@@ -1,0 +1,41 @@
+"""Fixtures for all tests: a world with a log, workers and a client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "kstate.testing.log_contract",
+    "kstate.testing.log_contract_members",
+    "kstate.testing.log_contract_records",
+    "kstate.testing.log_world",
+    "kstate.testing.store_contract",
+    "world",
+)
+
+from world import LOGS, World
+
+
+@pytest.fixture(params=sorted(LOGS))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a log that may be used by this test."""
+    made: str = LOGS[request.param](request, tmp_path)
+    return made
+
+
+@pytest.fixture
+def world(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A log of this test's own, with workers to start and a client to speak to them."""
+    # how long threads sleep where nothing wakes them: it decides how soon a test is over
+    monkeypatch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
+    monkeypatch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
+    monkeypatch.setattr("kstate.replies.WAIT_S", 0.02)
+    monkeypatch.setattr("kstate.query.LIVE_WAIT_S", 0.02)
+    made = World(url, tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()

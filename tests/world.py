@@ -1,0 +1,418 @@
+"""What an end-to-end test needs: a log, workers that can be stopped, spoilt and started anew, a
+client, and a look at every topic.  Nothing here knows which log it is."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kstate
+from kstate import Client, Command, Processor
+from kstate.config import Config
+from kstate.core.batch import Counts
+from kstate.core.messages import Headers, Record, Write
+from kstate.core.policy import Policy
+from kstate.core.topics import Topics
+from kstate.errors import OutcomeUnknown, TransactionAborted
+from kstate.log.port import Committed, Log, Member, Polled
+from kstate.processor import name_of
+from kstate.runtime.host import Host
+from kstate.runtime.worker import Worker
+from kstate.testing.log_world import World as LogWorld
+from kstate.wiring import build_workers, open_log
+
+PATIENCE_S = 20.0
+"""How long something that must happen may take; none of it is ever waited for in full."""
+
+AnyProcessor = type[Processor[Any]]
+
+
+def _embedded(request: pytest.FixtureRequest, directory: Path) -> str:
+    return f"sqlite:{directory}/log.db?sync=normal"
+
+
+LOGS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {"embedded": _embedded}
+"""Each log the tests run on: how to get the URL of one."""
+
+
+class Killed(BaseException):
+    """A worker's sudden end."""
+
+
+class Clock:
+    """The workers' clock: the real one, until it is moved."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead_s
+
+    def advance(self, seconds: float) -> None:
+        """Moves the workers' time."""
+        self._ahead_s += seconds
+
+
+class Faults:
+    """What is to happen to the next commits, one fault each."""
+
+    def __init__(self) -> None:
+        self._next: list[str] = []
+        self.fired: list[str] = []
+
+    def abort(self, times: int = 1) -> None:
+        """The next commits with records are aborted: nothing is written."""
+        self._next += ["abort"] * times
+
+    def lose_answer(self) -> None:
+        """The next commit with records succeeds, and its worker does not learn it."""
+        self._next.append("answer lost")
+
+    def lose_commit(self) -> None:
+        """The next commit with records never reaches the log, and its worker does not learn it."""
+        self._next.append("commit lost")
+
+    def kill_before_commit(self) -> None:
+        """The worker ends where it would commit records next."""
+        self._next.append("killed before")
+
+    def kill_after_commit(self) -> None:
+        """The worker ends right after the next commit of records."""
+        self._next.append("killed after")
+
+    def take(self, writes: Sequence[Write]) -> str:
+        """The fault of this commit."""
+        if not writes or not self._next:
+            return ""
+        fault = self._next.pop(0)
+        self.fired.append(fault)
+        return fault
+
+
+class FaultyMember:
+    """A member whose commits go wrong on demand."""
+
+    def __init__(self, member: Member, faults: Faults) -> None:
+        self._member = member
+        self._faults = faults
+
+    @property
+    def instance(self) -> str:
+        return self._member.instance
+
+    def poll(self, max_records: int, timeout_s: float) -> Polled:
+        return self._member.poll(max_records, timeout_s)
+
+    def start(self, partition: int, offset: int) -> None:
+        self._member.start(partition, offset)
+
+    def committed(self, partition: int) -> Committed | None:
+        return self._member.committed(partition)
+
+    def commit(
+        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+    ) -> Mapping[tuple[str, int], int]:
+        fault = self._faults.take(writes)
+        if fault == "abort":
+            raise TransactionAborted("aborted on demand")
+        if fault == "commit lost":
+            raise OutcomeUnknown("lost on demand")
+        if fault == "killed before":
+            raise Killed
+        ends = self._member.commit(writes, progress)
+        if fault == "answer lost":
+            raise OutcomeUnknown("the answer was lost on demand")
+        if fault == "killed after":
+            raise Killed
+        return ends
+
+    def close(self) -> None:
+        self._member.close()
+
+
+class FaultyLog:
+    """A log whose members' commits go wrong on demand."""
+
+    def __init__(self, log: Log, faults: Faults) -> None:
+        self._log = log
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def join(self, group: str, topic: str, instance: str) -> FaultyMember:
+        return FaultyMember(self._log.join(group, topic, instance), self._faults)
+
+
+class Run:
+    """Workers of some processors, in threads, until they are stopped or fail."""
+
+    def __init__(self, log: Log, workers: list[Worker]) -> None:
+        self.workers = {worker.name: worker for worker in workers}
+        self.failure: BaseException | None = None
+        self._log = log
+        self._host = Host(workers)
+        self._thread = threading.Thread(target=self._run, name="workers")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._host.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the test by `stop`
+            self.failure = error
+
+    def ended(self) -> bool:
+        """Whether the workers have left."""
+        return not self._thread.is_alive()
+
+    def stop(self) -> BaseException | None:
+        """Stops the workers; what they failed with, if they did."""
+        self._host.stop()
+        self._thread.join()
+        self._log.close()
+        return self.failure
+
+
+class World:
+    """One test's log and everybody around it."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.url = url
+        self.prefix = f"t{uuid.uuid4().hex[:8]}-"
+        self.data = directory / "data"
+        self.clock = Clock()
+        self.faults = Faults()
+        self._logs = LogWorld(lambda: open_log(url), PATIENCE_S)
+        self._client: Client | None = None
+        self._run: Run | None = None
+        self._recipe: tuple[tuple[AnyProcessor, ...], dict[str, Any]] = ((), {})
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def run(
+        self,
+        *processors: AnyProcessor,
+        subscriber: Callable[[Any], object] | None = None,
+        url: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Starts workers; settings are those of `Config` and `Policy`."""
+        assert self._run is None, "workers are running"
+        self._recipe = processors, {**settings, "subscriber": subscriber, "url": url}
+        policy = {name: settings.pop(name) for name in list(settings) if name in _POLICY}
+        settings.setdefault("partitions", 2)
+        config = Config(
+            log=self.url, prefix=self.prefix, data=self.data, policy=Policy(**policy), **settings
+        )
+        log: Any = FaultyLog(open_log(url or self.url), self.faults)
+        try:
+            workers = build_workers(config, log, processors, self.clock)
+        except BaseException:
+            log.close()
+            raise
+        if subscriber is not None:
+            workers[0].subscribe(subscriber)
+        self._run = Run(log, workers)
+
+    def stop(self) -> None:
+        """Stops the workers, which must not have failed."""
+        run, self._run = self._run, None
+        failure = run.stop() if run is not None else None
+        if failure is not None:
+            raise failure
+
+    def restart(
+        self, *processors: AnyProcessor, without_store: bool = False, **settings: Any
+    ) -> None:
+        """Stops the workers and starts them again, or those of other code; without their local
+        stores if so wished."""
+        self.stop()
+        if without_store:
+            self.forget_stores()
+        before, recipe = self._recipe
+        self.run(*(processors or before), **{**recipe, **settings})
+
+    def forget_stores(self) -> None:
+        """Deletes the local stores of all workers."""
+        for store in self.data.glob("*/*/store"):
+            shutil.rmtree(store)
+
+    def failure(self) -> BaseException:
+        """What the workers stopped with; waits for it."""
+        run = self._run
+        assert run is not None
+        self.until(run.ended, "the workers stopped")
+        self._run = None
+        failure = run.stop()
+        assert failure is not None, "the workers stopped without a failure"
+        return failure
+
+    def killed(self) -> None:
+        """Waits until the workers were killed."""
+        assert isinstance(self.failure(), Killed)
+
+    def counts(self, processor: AnyProcessor) -> Counts:
+        """What the running worker of a processor has done."""
+        assert self._run is not None
+        return self._run.workers[processor.name].counts
+
+    def worker(self, processor: AnyProcessor) -> Worker:
+        """The running worker of a processor."""
+        assert self._run is not None
+        return self._run.workers[processor.name]
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits until the condition holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"never happened: {what}"
+            time.sleep(0.002)
+
+    def settled(self, processor: AnyProcessor) -> None:
+        """Waits until every command on the processor's topic was processed."""
+        topics = self.topics(processor)
+
+        def done() -> bool:
+            if self._run is not None and self._run.ended():
+                self.stop()  # raises what they failed with
+            progress = self._logs.log.progress(topics.group, topics.commands)
+            return all(
+                record.partition in progress and record.offset < progress[record.partition].offset
+                for record in self.read(topics.commands)
+            )
+
+        self.until(done, "all commands were processed")
+
+    # -- the client --------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Client:
+        """A client."""
+        if self._client is None:
+            self._client = kstate.connect(self.url, prefix=self.prefix)
+        return self._client
+
+    def call(self, processor: Any, persist_id: str, command: Command[Any], **options: Any) -> Any:
+        """Calls, with patience."""
+        return self.client.call(
+            processor, persist_id, command, **{"timeout": PATIENCE_S, **options}
+        )
+
+    def cast(self, processor: Any, persist_id: str, command: Command[Any], **options: Any) -> str:
+        """Casts, and waits until the command is stored."""
+        command_id = self.client.cast(processor, persist_id, command, **options)
+        self.client.flush()
+        return command_id
+
+    def state(self, processor: Any, persist_id: str) -> Any:
+        """The state now, as its owner tells it."""
+        return self.client.state(processor, persist_id, timeout=PATIENCE_S)
+
+    def events(self, processor: Any, persist_id: str) -> list[tuple[int, Any]]:
+        """The events of one persist id, each with its seq."""
+        return [(e.seq, e.event) for e in self.client.events.by_id(processor, persist_id)]
+
+    # -- records -----------------------------------------------------------------------------
+
+    def topics(self, processor: AnyProcessor | str) -> Topics:
+        """The names of a processor's topics."""
+        return Topics.of(name_of(processor), self.prefix)
+
+    def read(self, topic: str) -> list[Record]:
+        """Every committed record of a topic, in the order of partition and offset."""
+        return sorted(self._logs.read(topic), key=lambda r: (r.partition, r.offset))
+
+    def journal(self, processor: AnyProcessor) -> list[Record]:
+        return self.read(self.topics(processor).journal)
+
+    def snapshots(self, processor: AnyProcessor) -> list[Record]:
+        return self.read(self.topics(processor).snapshots)
+
+    def replies(self, processor: AnyProcessor) -> list[Record]:
+        return self.read(self.topics(processor).replies)
+
+    def dead_letters(self, processor: AnyProcessor) -> list[Record]:
+        return self.read(self.topics(processor).dead_letters)
+
+    def snapshot(self, processor: AnyProcessor, persist_id: str) -> Any:
+        """The newest snapshot of a persist id, decoded; None without one."""
+        key = persist_id.encode()
+        found = [r.value for r in self.snapshots(processor) if r.key == key]
+        codec: Any = self.client.messages(processor)
+        return codec.decode_snapshot(found[-1]) if found else None
+
+    def encoded(self, processor: AnyProcessor, command: Command[Any]) -> bytes:
+        """A command as it stands on the topic."""
+        return self.client.messages(processor).encode_command(processor.name, command)
+
+    def produce(
+        self,
+        processor: AnyProcessor | str,
+        value: bytes | None,
+        *,
+        key: bytes | None = b"a",
+        headers: Iterable[tuple[str, bytes]] = (),
+        partition: int | None = None,
+        timestamp: int | None = None,
+        topic: str = "",
+    ) -> None:
+        """Writes a record as it is, by default to the processor's commands."""
+        topic = topic or self.topics(processor).commands
+        stamp = int(time.time() * 1000) if timestamp is None else timestamp
+        self._logs.produce([Write(topic, partition, key, value, list(headers), stamp)])
+
+    def ask(
+        self,
+        processor: AnyProcessor,
+        value: bytes | None,
+        *,
+        headers: Iterable[tuple[str, bytes]] = (),
+        reply_partition: bytes = b"0",
+        **record: Any,
+    ) -> Record:
+        """Writes a record as it is with a reply-to, and waits for the reply."""
+        command_id = uuid.uuid4().hex.encode()
+        asking: Headers = [
+            ("command-id", command_id),
+            ("reply-to", self.topics(processor).replies.encode()),
+            ("reply-partition", reply_partition),
+        ]
+        self.produce(processor, value, headers=[*asking, *headers], **record)
+        return self.reply_to(processor, command_id)
+
+    def reply_to(self, processor: AnyProcessor, command_id: bytes) -> Record:
+        """Waits for the reply to a command."""
+        found: list[Record] = []
+
+        def replied() -> bool:
+            found.extend(r for r in self.replies(processor) if r.key == command_id)
+            return bool(found)
+
+        self.until(replied, "a reply came")
+        return found[0]
+
+    def close(self) -> None:
+        """Ends everything; a worker that failed unnoticed fails the test."""
+        try:
+            if self._client is not None:
+                self._client.close()
+        finally:
+            try:
+                self.stop()
+            finally:
+                self._logs.close()
+
+
+def header(record: Record, name: str) -> str:
+    """A header's value; of a repeated name the last."""
+    return dict(record.headers)[name].decode()
+
+
+_POLICY = set(Policy.__slots__)
