@@ -14,10 +14,18 @@ from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLa
 
 
 class Failed(Exception):
-    """Wraps what a user's code raised, to tell it from a fault of our own."""
+    """Wraps what a user's code raised, to tell it from a fault of our own.
+
+    A cause whose text raises is replaced by one that says so: it will be told and logged.
+    """
 
     def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
+        try:
+            text = str(cause)
+        except Exception:
+            text = f"a {type(cause).__name__}, whose text raises"
+            cause = RuntimeError(text)
+        super().__init__(text)
         self.cause = cause
 
 
@@ -85,7 +93,8 @@ class Runner:
                 snapshot = self._requested_snapshot(batch, context, staged, hashed, recent)
         except Rejected as no:
             batch.counts.rejected += 1
-            self._answer(batch, envelope, REJECTED, None, staged.seq, no.code, no.reason)
+            code, reason = _words(no)
+            self._answer(batch, envelope, REJECTED, None, staged.seq, code, reason)
             return
         except Exception as error:
             raise Failed(error) from error
@@ -259,3 +268,12 @@ class Runner:
         batch.snapshots[key] = value
         batch.counts.snapshots += 1
         batch.writes.append(self._outgoing.snapshot(key, value, batch.now))
+
+
+def _words(no: Rejected) -> tuple[str, str]:
+    """Code and reason as text: a user may have passed anything, or derived a class that does not
+    call this one's ``__init__``."""
+    try:
+        return str(getattr(no, "code", "rejected")), str(getattr(no, "reason", no))
+    except Exception:
+        return "rejected", f"a {type(no).__name__}, whose text raises"
