@@ -1,0 +1,112 @@
+"""The Kafka log: for production, shared out among workers by the consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from kstate.errors import ConfigError
+from kstate.log.kafka_admin import KafkaAdmin
+from kstate.log.kafka_config import DEFAULT_PORT, check_properties, common, shown
+from kstate.log.kafka_member import KafkaMember
+from kstate.log.kafka_producer import KafkaProducer
+from kstate.log.kafka_reader import KafkaReader
+from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
+
+FRAMING_BYTES = 588
+"""Room for the framing of a record batch below the broker's limit."""
+BROKER_LIMIT_BYTES = 1_048_588
+"""Kafka's default ``max.message.bytes``."""
+
+
+class KafkaLog:
+    """See `kstate.log.port.Log`.
+
+    ``bootstrap`` is ``host:port,…``; ``properties`` are librdkafka's, except for the few that the
+    protocol fixes, which are refused by name.
+    """
+
+    multiple_owners = True
+
+    def __init__(
+        self,
+        bootstrap: str,
+        properties: Mapping[str, str] | None = None,
+        *,
+        max_record_bytes: int = BROKER_LIMIT_BYTES - FRAMING_BYTES,
+    ) -> None:
+        extra = check_properties(properties or {}, "the configuration")
+        self.url = f"kafka://{bootstrap}"
+        self.max_record_bytes = max_record_bytes
+        limit = max_record_bytes + FRAMING_BYTES
+        self._base = common(bootstrap, {"message.max.bytes": limit, **extra})
+        reading = {"fetch.message.max.bytes": max(limit, 2**20)}
+        self._reading = self._base | reading
+        # an admin client takes no property of a producer or consumer alone
+        self._admin = KafkaAdmin(common(bootstrap, extra))
+
+    @classmethod
+    def from_url(cls, url: str, properties: Mapping[str, str] | None = None) -> KafkaLog:
+        """The log of ``kafka://host:9092,other:9092?property=value``; raises `ConfigError`."""
+        parts = urlsplit(url)
+        if parts.scheme != "kafka" or not parts.netloc or parts.path not in ("", "/"):
+            raise ConfigError(f"{url!r} names no cluster: write kafka://host:{DEFAULT_PORT}")
+        if "@" in parts.netloc:
+            raise ConfigError(
+                "a password does not belong into the log's URL: set KSTATE_KAFKA_SASL_USERNAME and "
+                "KSTATE_KAFKA_SASL_PASSWORD"
+            )
+        hosts = [
+            host if ":" in host else f"{host}:{DEFAULT_PORT}" for host in parts.netloc.split(",")
+        ]
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(",".join(hosts), {**(properties or {}), **options})
+
+    def __repr__(self) -> str:
+        return f"<KafkaLog {self.url} {shown(self._base)}>"
+
+    def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """See the port; the replication factor is the cluster's default."""
+        self._admin.create(list(specs))
+
+    def topics(self, names: Iterable[str] | None = None) -> Mapping[str, TopicInfo]:
+        """See the port."""
+        return self._admin.topics(names)
+
+    def ends(self, topic: str) -> Mapping[int, Ends]:
+        """See the port."""
+        return self._admin.ends(topic)
+
+    def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
+        """See the port."""
+        return self._admin.offsets_at(topic, timestamp_ms)
+
+    def progress(self, group: str, topic: str) -> Mapping[int, Committed]:
+        """See the port."""
+        return self._admin.progress(group, topic)
+
+    def owners(self, group: str, topic: str) -> Mapping[int, str]:
+        """See the port."""
+        return self._admin.owners(group, topic)
+
+    def join(self, group: str, topic: str, instance: str) -> KafkaMember:
+        """See the port."""
+        return KafkaMember(
+            self._reading,
+            group,
+            topic,
+            instance,
+            self.max_record_bytes,
+            self._admin.partition_count,
+        )
+
+    def reader(self) -> KafkaReader:
+        """See the port."""
+        return KafkaReader(self._reading, self._admin.ends)
+
+    def producer(self) -> KafkaProducer:
+        """See the port."""
+        return KafkaProducer(self._base, self.max_record_bytes)
+
+    def close(self) -> None:
+        """See the port; there is nothing to release."""

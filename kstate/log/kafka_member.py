@@ -1,0 +1,241 @@
+"""A worker's seat in a group on Kafka: one consumer, one transactional producer."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from kstate.core.messages import Record, Write
+from kstate.errors import Fenced, LogUnavailable, RecordTooLarge, TopicError
+from kstate.log.kafka_config import Properties, member_consumer
+from kstate.log.kafka_errors import kafka_error, translate
+from kstate.log.kafka_producer import record_size
+from kstate.log.kafka_reader import record_of
+from kstate.log.kafka_transaction import Transactions
+from kstate.log.port import Assignment, Committed, Polled
+
+COMMITTED_S = 0.5
+"""How long to wait for stable offsets at a time: an open transaction holds them back."""
+PROBE_S = 1.0
+
+_NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
+
+logger = logging.getLogger("kstate.kafka")
+
+PartitionsOf = Callable[[str], int]
+
+
+class KafkaMember:
+    """See `kstate.log.port.Member`.
+
+    The callbacks of a rebalance run inside `poll` alone, where no transaction is open, and do
+    nothing but note what was gained and lost.
+    """
+
+    def __init__(
+        self,
+        base: Properties,
+        group: str,
+        topic: str,
+        instance: str,
+        max_record_bytes: int,
+        partitions_of: PartitionsOf,
+    ) -> None:
+        self._group, self._topic, self._instance = group, topic, instance
+        self._limit = max_record_bytes
+        self._partitions_of = partitions_of
+        self._numbers = 0
+        self._owned: dict[int, Assignment] = {}
+        self._started: set[int] = set()
+        self._gained: list[Assignment] = []
+        self._gone: list[Assignment] = []
+        self._away: KafkaError | None = None
+        self._closed = False
+        self._transactions = Transactions(base, instance)
+        # first: what the last life of this worker left open would hold back its own offsets
+        self._transactions.begin_life()
+        properties = member_consumer(base, group, instance) | {"error_cb": self._noticed}
+        self._consumer = Consumer(properties)
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"owns {sorted(self._owned)}"
+        return f"<KafkaMember {self._instance} of {self._group} on {self._topic}: {state}>"
+
+    @property
+    def instance(self) -> str:
+        """The stable id of this worker slot."""
+        return self._instance
+
+    # -- membership --------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        # nothing is fetched before the recovery knows from where: `start` assigns for good
+        consumer.incremental_assign([])
+        for each in partitions:
+            self._numbers += 1
+            new = Assignment(each.partition, self._numbers)
+            self._owned[each.partition] = new
+            self._gained.append(new)
+
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        known = [each for each in partitions if each.partition in self._started]
+        consumer.incremental_unassign(known)
+        for each in partitions:
+            self._started.discard(each.partition)
+            old = self._owned.pop(each.partition, None)
+            if old is None:
+                continue
+            if old in self._gained:
+                self._gained.remove(old)  # nobody was told of it yet
+            else:
+                self._gone.append(old)
+
+    def _noticed(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._away = error
+        elif error.fatal():
+            logger.error("%s: %s", self._instance, error.str())
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def poll(self, max_records: int, timeout_s: float) -> Polled:
+        """See the port."""
+        messages = self._consume(max_records, timeout_s)
+        started = self._started
+        records: list[Record] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._check(error)
+            elif message.partition() in started:
+                records.append(record_of(message))
+        revoked, self._gone = self._gone, []
+        assigned, self._gained = self._gained, []
+        if self._away is not None and not (records or revoked or assigned):
+            self._probe()
+        return Polled(revoked, assigned, records)
+
+    def _consume(self, max_records: int, timeout_s: float) -> Sequence[Any]:
+        try:
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return ()
+            if max_records < 2:
+                return (first,)
+            # `consume` with a timeout would wait for all it was asked for
+            return (first, *self._consumer.consume(max_records - 1, 0))
+        except KafkaException as error:
+            raise translate(error, f"{self._topic} cannot be read") from error
+
+    def _check(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            logger.warning("%s: %s", self._instance, error.str())  # the loss comes as a callback
+            return
+        raise translate(error, f"{self._topic} cannot be read")
+
+    def _probe(self) -> None:
+        """Whether the brokers are back; raises `LogUnavailable` while they are not."""
+        try:
+            self._consumer.list_topics(self._topic, timeout=PROBE_S)
+        except KafkaException as error:
+            raise LogUnavailable(f"no broker answers: {kafka_error(error).str()}") from error
+        self._away = None
+
+    def start(self, partition: int, offset: int) -> None:
+        """See the port."""
+        if partition not in self._owned:
+            raise Fenced(f"{self._topic}:{partition} is not assigned to {self._instance}")
+        place = TopicPartition(self._topic, partition, offset)
+        try:
+            if partition in self._started:
+                self._consumer.seek(place)
+            else:
+                self._consumer.incremental_assign([place])
+        except KafkaException as error:
+            raise translate(error, f"{self._topic}:{partition} cannot be read") from error
+        self._started.add(partition)
+
+    def committed(self, partition: int) -> Committed | None:
+        """See the port."""
+        place = TopicPartition(self._topic, partition)
+        try:
+            (found,) = self._consumer.committed([place], timeout=COMMITTED_S)
+        except KafkaException as error:
+            raise translate(error, f"the offset of {self._topic}:{partition}") from error
+        if found.error is not None:
+            raise translate(found.error, f"the offset of {self._topic}:{partition}")
+        if found.offset == _NO_OFFSET:
+            return None
+        return Committed(found.offset, found.metadata or "")
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def commit(
+        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+    ) -> Mapping[tuple[str, int], int]:
+        """See the port.
+
+        The bounds are those of the newest record per explicit partition.  Raises `RecordTooLarge`
+        or `TopicError`, too: then nothing was written.
+        """
+        marked = self._check_writes(writes)
+        group = self._consumer.consumer_group_metadata()
+        if generation_of(group) < 0 or not self._owned.keys() >= progress.keys():
+            # the broker would take such a commit as that of a consumer outside the group
+            raise Fenced(f"{self._instance} is not in its group {self._group} any more")
+        offsets = [
+            TopicPartition(self._topic, partition, done.offset, done.metadata)
+            for partition, done in progress.items()
+        ]
+        return self._transactions.run(writes, offsets, group, marked)
+
+    def _check_writes(self, writes: Sequence[Write]) -> set[int]:
+        """The indexes of the last write to each explicit partition of each topic."""
+        last: dict[tuple[str, int], int] = {}
+        counts: dict[str, int] = {}
+        for index, write in enumerate(writes):
+            topic, partition = write.topic, write.partition
+            count = counts.get(topic)
+            if count is None:
+                count = counts[topic] = self._partitions_of(topic)
+            if partition is not None:
+                if not 0 <= partition < count:
+                    raise TopicError(f"{topic} has no partition {partition}: it has {count}")
+                last[topic, partition] = index
+            # a value alone is nearly always the size, and what exceeds a half is looked at closely
+            if write.value is not None and 2 * len(write.value) > self._limit:
+                self._check_size(write)
+        return set(last.values())
+
+    def _check_size(self, write: Write) -> None:
+        size = record_size(write)
+        if size > self._limit:
+            raise RecordTooLarge(f"a record for {write.topic}", size, self._limit)
+
+    def close(self) -> None:
+        """See the port.  The group keeps the seat for the session timeout (KIP-345), so that a
+        restart finds its partitions; only then others take over."""
+        if self._closed:
+            return
+        self._closed = True
+        began = time.monotonic()
+        self._transactions.close()
+        self._consumer.close()
+        logger.debug("%s closed in %.2f s", self._instance, time.monotonic() - began)
+
+
+def generation_of(group: bytes) -> int:
+    """The generation in librdkafka's serialized group metadata (``CGMDv2:``, then an int32)."""
+    head, _, rest = bytes(group).partition(b":")
+    if head != b"CGMDv2" or len(rest) < 4:
+        raise TopicError(f"group metadata of an unknown form: {head[:20]!r}")
+    (generation,) = struct.unpack_from("<i", rest)
+    return int(generation)

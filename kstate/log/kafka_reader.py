@@ -1,0 +1,79 @@
+"""Reading partitions of a Kafka topic outside any group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from kstate.core.messages import Record
+from kstate.log.kafka_config import Properties, reader_consumer
+from kstate.log.kafka_errors import translate
+from kstate.log.port import Chunk, Ends
+
+EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
+
+
+def record_of(message: Message) -> Record:
+    """A message of the client as a record."""
+    return Record(
+        message.partition(),
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers() or [],
+        message.timestamp()[1],
+    )
+
+
+class KafkaReader:
+    """See `kstate.log.port.Reader`."""
+
+    def __init__(self, base: Properties, ends_of: EndsOf) -> None:
+        self._ends_of = ends_of
+        self._consumer: Consumer | None = Consumer(
+            reader_consumer(base, f"kstate-reader-{uuid.uuid4().hex}")
+        )
+        self._topic = ""
+
+    def assign(self, topic: str, positions: Mapping[int, int]) -> None:
+        """See the port."""
+        ends = self._ends_of(topic, sorted(positions))
+        self._topic = topic
+        assert self._consumer is not None
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, max(offset, ends[partition].start))
+                for partition, offset in positions.items()
+            ]
+        )
+
+    def poll(self, max_records: int, timeout_s: float) -> Chunk:
+        """See the port."""
+        assert self._consumer is not None
+        try:
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return Chunk((), {})
+            # `consume` with a timeout would wait for all it was asked for
+            rest = self._consumer.consume(max_records - 1, 0) if max_records > 1 else ()
+        except KafkaException as error:
+            raise translate(error, f"{self._topic} cannot be read") from error
+        records: list[Record] = []
+        ends: dict[int, int] = {}
+        for message in (first, *rest):
+            problem = message.error()
+            if problem is None:
+                records.append(record_of(message))
+            elif problem.code() == KafkaError._PARTITION_EOF:
+                ends[message.partition()] = message.offset()
+            else:
+                raise translate(problem, f"{self._topic} cannot be read")
+        return Chunk(records, ends)
+
+    def close(self) -> None:
+        """See the port."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None

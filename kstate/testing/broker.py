@@ -1,0 +1,69 @@
+"""A broker for tests: a given one, else Docker, else local jars, else one clear reason why not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from kstate.testing.kafka_local import NoLocalKafka, java_problem, local_kafka
+
+VARIABLE = "KSTATE_TEST_BOOTSTRAP"
+IMAGE = "apache/kafka:4.2.0"
+
+
+class NoBroker(Exception):
+    """Why there is no broker to test with; one sentence with the cure."""
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """``bootstrap.servers`` of a Kafka to test with, ended with the block if it began with it.
+
+    Looks for ``KSTATE_TEST_BOOTSTRAP``, then for a Docker engine, then for Java and Maven.
+    Raises `NoBroker`.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield given
+        return
+    with ExitStack() as stack:
+        if docker_runs():
+            yield stack.enter_context(_docker())
+            return
+        try:
+            kafka = stack.enter_context(local_kafka())
+        except NoLocalKafka as error:
+            raise NoBroker(
+                f"no Kafka to test with: {VARIABLE} is not set, no Docker engine answers, and "
+                f"{error}; set it, start Docker, or install Java 17 and Maven"
+            ) from error
+        yield kafka.bootstrap
+
+
+def docker_runs() -> bool:
+    """Whether a Docker engine answers."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        done = subprocess.run([docker, "info"], capture_output=True, check=False, timeout=10)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+@contextmanager
+def _docker() -> Iterator[str]:
+    from testcontainers.kafka import KafkaContainer
+
+    container = KafkaContainer(IMAGE).with_kraft()
+    container.with_env("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+    container.with_env("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+    with container as kafka:
+        yield kafka.get_bootstrap_server()
+
+
+__all__ = ["IMAGE", "VARIABLE", "NoBroker", "broker", "docker_runs", "java_problem"]
