@@ -61,9 +61,31 @@ class Staged:
         entity.size = self.size
         entity.deleted = self.deleted
         if self.recent:
-            entity.recent.update(self.recent)
+            entity.recent = self.window()
             prune(entity.recent, policy, now)
         return entity
+
+    def window(self) -> Window:
+        """The entity's window and what this batch adds, in the order of the commands."""
+        added = self.recent
+        if not self.entity.recent:
+            return dict(added)
+        # an id that had left the window and came again counts by its new place
+        window = {
+            hashed: known for hashed, known in self.entity.recent.items() if hashed not in added
+        }
+        window.update(added)
+        return window
+
+    def recall(self, hashed: bytes, policy: Policy, now: int) -> Recent | None:
+        """What the window tells of a command id, however commands were cut into batches."""
+        known = self.recent.get(hashed) or self.entity.recent.get(hashed)
+        if known is None or known.at < now - policy.window_ms:
+            return None
+        if len(self.recent) + len(self.entity.recent) > policy.window_ids:
+            newest = list(self.window())[-policy.window_ids :]
+            return known if hashed in newest else None
+        return known
 
 
 def prune(window: Window, policy: Policy, now: int) -> None:
@@ -82,10 +104,7 @@ def snapshot_of(
     machine: Machine, subject: Staged | Entity, journal_offset: int, now: int
 ) -> Snapshot:
     """The envelope of an entity as it stands, staged or committed."""
-    if isinstance(subject, Staged):
-        window = subject.entity.recent | subject.recent
-    else:
-        window = dict(subject.recent)
+    window = subject.window() if isinstance(subject, Staged) else dict(subject.recent)
     prune(window, machine.policy, now)
     return Snapshot(
         seq=subject.seq,

@@ -79,6 +79,8 @@ class Replay:
             # of a command's events the last one counts, also for the window's order
             entity.recent.pop(hashed, None)
             entity.recent[hashed] = Recent(seq, record.timestamp, reply)
+            if len(entity.recent) > shard.machine.policy.window_ids:
+                del entity.recent[next(iter(entity.recent))]
 
     def _enter(self, key: bytes, record: Record) -> Entity:
         try:

@@ -22,7 +22,7 @@ class Failed(Exception):
     def __init__(self, cause: Exception) -> None:
         try:
             text = str(cause)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a user's text may raise anything
             text = f"a {type(cause).__name__}, whose text raises"
             cause = RuntimeError(text)
         super().__init__(text)
@@ -46,7 +46,7 @@ class Runner:
     def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Staged) -> None:
         """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
         hashed = hash_command_id(envelope.command_id)
-        known = staged.recent.get(hashed) or staged.entity.recent.get(hashed)
+        known = staged.recall(hashed, self._machine.policy, batch.now)
         if known is not None:
             self._repeat(batch, envelope, known)
             return
@@ -140,6 +140,7 @@ class Runner:
         staged.state = context._state
         staged.seq = context._seq
         staged.deleted = context._deleted
+        staged.recent.pop(hashed, None)  # it may have left the window within this batch
         staged.recent[hashed] = recent
         batch.source = record.offset
         batch.counts.events += len(events)
@@ -275,5 +276,5 @@ def _words(no: Rejected) -> tuple[str, str]:
     call this one's ``__init__``."""
     try:
         return str(getattr(no, "code", "rejected")), str(getattr(no, "reason", no))
-    except Exception:
+    except Exception:  # noqa: BLE001 - a user's text may raise anything
         return "rejected", f"a {type(no).__name__}, whose text raises"
