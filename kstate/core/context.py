@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from kstate.core.adapters import MAX_TAG_BYTES, EventAdapter, Tagged
 from kstate.core.codec import Codec
 from kstate.core.definition import Definition
-from kstate.core.messages import Command, Deleted, Noted, Record
+from kstate.core.messages import RESERVED_EVENTS, Command, Deleted, Noted, Record
 from kstate.core.policy import Policy
 from kstate.core.topics import encode_persist_id
 from kstate.errors import ConfigError, EncodeError, KStateError, RecordTooLarge
@@ -69,6 +69,8 @@ class Machine:
 
     def tags(self, event: Any) -> tuple[str, ...]:
         """The tags that the adapters give an event; raises `EncodeError` for unusable ones."""
+        if type(event) in RESERVED_EVENTS:
+            return ()  # adapters know the user's events
         carried: Any = event
         for adapter in self.adapters:
             carried = adapter.to_journal(carried)
