@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from counter import Add, AddAndFail, Added, AddAndRefuse, Count, Counter
+from counter import Add, AddAndFail, AddAndRefuse, Added, Count, Counter
 from world import World
 
 from kstate import Command, CommandFailed, Context, Rejected, command

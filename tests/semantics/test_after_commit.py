@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from counter import Add, AddAndFail, Added, AddAndRefuse, Count, Counter
+from counter import Add, AddAndFail, AddAndRefuse, Added, Count, Counter
 from world import World
 
 from kstate import CommandFailed, Context, Rejected, command
