@@ -71,21 +71,42 @@ class _Check:
             self.say(f"snapshot_version is {cls.snapshot_version!r}: give a number from 1 on")
         if cls.on_error not in ("dead_letter", "stop"):
             self.say(f'on_error is {cls.on_error!r}: write "dead_letter" or "stop"')
-        if "init" not in {name for base in cls.__mro__[:-1] for name in _own(base)}:
-            self.say("init is missing: write def init(self, persist_id), the state without events")
+        self._init()
         self._sends()
+        if not isinstance(cls.adapters, _LISTS):
+            self.say(f"adapters is {cls.adapters!r}: write a list, like adapters = [MyAdapter()]")
+            return
         for adapter in cls.adapters:
             if not isinstance(adapter, EventAdapter):
                 self.say(f"adapters has {adapter!r}: list instances of EventAdapter subclasses")
 
+    def _init(self) -> None:
+        if "init" not in {name for base in self.cls.__mro__[:-1] for name in _own(base)}:
+            self.say("init is missing: write def init(self, persist_id), the state without events")
+            return
+        function, where = self.cls.init, f"{self.cls.__name__}.init"
+        if not inspect.isfunction(function):
+            self.say(f"{where} is no method: write def init(self, persist_id)")
+        elif not self._plain(where, function):
+            return
+        elif len(inspect.signature(function).parameters) != 2:
+            self.say(f"{where} does not have the parameters (self, persist_id)")
+
     def _sends(self) -> None:
         names = {getattr(self.cls, "name", "")}
+        if not isinstance(self.cls.sends, _LISTS):
+            self.say(f"sends is {self.cls.sends!r}: write a list, like sends = [Ledger]")
+            return
         for target in self.cls.sends:
             name = target if isinstance(target, str) else getattr(target, "name", None)
-            if isinstance(name, str):
-                names.add(name)
-            else:
+            if not isinstance(name, str):
                 self.say(f"sends has {target!r}: list processor classes or their names")
+                continue
+            try:
+                check_name(name)
+            except ConfigError as error:
+                self.say(f"sends: {error}")
+            names.add(name)
         self.table.sends = frozenset(names)
 
     def _state(self) -> None:
@@ -135,14 +156,10 @@ class _Check:
     def _method(self, name: str, role: str) -> None:
         function = inspect.unwrap(getattr(self.cls, name))
         where = f"{self.cls.__name__}.{name}"
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            self.say(
-                f"{where} is async: write def; what must wait for the outside world belongs "
-                "after the commit (ctx.after_commit) or to a consumer of the journal"
-            )
+        if not callable(function):
+            self.say(f"{where} is no method, but overrides one: write def, or leave it out")
             return
-        if inspect.isgeneratorfunction(function):
-            self.say(f"{where} is a generator: persist events with ctx.persist, do not yield them")
+        if not self._plain(where, function):
             return
         hints = self._hints(where, function)
         parameters = list(inspect.signature(function).parameters.values())
@@ -165,6 +182,18 @@ class _Check:
         {"command": self._command, "event": self._fold, "reaction": self._reaction}[role](
             where, name, subject, hints, parameters[1].name
         )
+
+    def _plain(self, where: str, function: Callable[..., Any]) -> bool:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            self.say(
+                f"{where} is async: write def; what must wait for the outside world belongs "
+                "after the commit (ctx.after_commit) or to a consumer of the journal"
+            )
+            return False
+        if inspect.isgeneratorfunction(function):
+            self.say(f"{where} is a generator: persist events with ctx.persist, do not yield them")
+            return False
+        return True
 
     def _hints(self, where: str, function: Callable[..., Any]) -> dict[str, Any] | None:
         try:
@@ -249,6 +278,7 @@ class _Check:
                 self.say(f"{subject} is no dataclass: write @dataclass(frozen=True) above it")
 
 
+_LISTS = (list, tuple, set, frozenset)
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
