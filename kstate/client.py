@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from kstate.codec.port import Messages
@@ -108,9 +109,30 @@ class Client:
 
         Returns once the command is queued; `flush` returns once it is stored.
         """
+        value = self.messages(processor).encode_command(name_of(processor), command)
+        return self.cast_encoded(
+            processor,
+            persist_id,
+            value,
+            command_id=command_id,
+            expected_seq=expected_seq,
+            headers=headers,
+        )
+
+    def cast_encoded(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        value: bytes,
+        *,
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """`cast` of a command that is already encoded."""
         command_id = command_id or new_command_id()
         extra = list((headers or {}).items())
-        self._send(processor, persist_id, command, command_id, expected_seq, extra)
+        self._send(processor, persist_id, value, command_id, expected_seq, extra)
         return command_id
 
     def call(
@@ -130,7 +152,7 @@ class Client:
         repeat it with the same ``command_id`` to get the original answer.
         """
         call = self.begin(processor, persist_id, command, command_id, expected_seq, headers)
-        result: R = self._wait(processor, call, timeout)
+        result: R = self.wait(processor, call, timeout)
         return result
 
     def begin(
@@ -143,8 +165,28 @@ class Client:
         headers: Mapping[str, bytes] | None = None,
     ) -> Call:
         """Sends a command whose reply is awaited elsewhere; many may be under way at once."""
-        command_id = command_id or new_command_id()
         messages = self.messages(processor)
+        value = messages.encode_command(name_of(processor), command)
+        if isinstance(command, GetState):
+            decode = messages.decode_state
+        else:
+            decode = partial(messages.decode_reply, type(command))
+        return self.begin_encoded(
+            processor, persist_id, value, decode, command_id, expected_seq, headers
+        )
+
+    def begin_encoded(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        value: bytes,
+        decode: Callable[[bytes], Any],
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Call:
+        """`begin` of a command that is already encoded; ``decode`` makes a value of its reply."""
+        command_id = command_id or new_command_id()
         replies = self._listen(processor)
         extra: Headers = [
             ("reply-to", replies.topic.encode()),
@@ -153,16 +195,15 @@ class Client:
         ]
         future = replies.expect(command_id.encode())
         try:
-            self._send(processor, persist_id, command, command_id, expected_seq, extra)
+            self._send(processor, persist_id, value, command_id, expected_seq, extra)
             self.flush()
         except BaseException:
             replies.forget(command_id.encode())
             raise
-        if isinstance(command, GetState):
-            return Call(command_id, future, messages.decode_state)
-        return Call(command_id, future, lambda value: messages.decode_reply(type(command), value))
+        return Call(command_id, future, decode)
 
-    def _wait(self, processor: ProcessorRef, call: Call, timeout: float) -> Any:
+    def wait(self, processor: ProcessorRef, call: Call, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
+        """The result of a call that was begun; see `call`."""
         try:
             record = call.future.result(timeout)
         except TimeoutError:
@@ -264,14 +305,13 @@ class Client:
         self,
         processor: ProcessorRef,
         persist_id: str,
-        command: Command[Any],
+        value: bytes,
         command_id: str,
         expected_seq: int | None,
         extra: Headers,
     ) -> None:
         topics = self._topics(processor)
         key = encode_persist_id(persist_id)
-        value = self.messages(processor).encode_command(name_of(processor), command)
         headers: Headers = [("command-id", command_id.encode())]
         if expected_seq is not None:
             headers.append(("expected-seq", b"%d" % expected_seq))

@@ -29,6 +29,7 @@ from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
 
 REQUEST_S = 15.0
 VISIBLE_S = 30.0
+RETRY_S = 0.05
 SHORT_SEGMENT_BYTES = 16 * 2**20
 SHORT_SEGMENT_MS = 3_600_000
 
@@ -89,7 +90,7 @@ class KafkaAdmin:
                 return
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"{', '.join(sorted(names))} were created, but have no leader")
-            time.sleep(0.02)
+            time.sleep(RETRY_S)
 
     def _metadata(self) -> Any:
         try:
@@ -148,7 +149,20 @@ class KafkaAdmin:
     def _ask(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[int, int]:
+        """One offset per partition; asked again while a leader is about to be known."""
+        deadline = time.monotonic() + REQUEST_S
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        while True:
+            try:
+                return self._ask_once(topic, asked, isolation)
+            except LogUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_S)
+
+    def _ask_once(
+        self, topic: str, asked: dict[TopicPartition, OffsetSpec], isolation: IsolationLevel
+    ) -> dict[int, int]:
         futures = self._client.list_offsets(
             asked, isolation_level=isolation, request_timeout=REQUEST_S
         )
@@ -182,10 +196,7 @@ class KafkaAdmin:
     def owners(self, group: str, topic: str) -> dict[int, str]:
         """The client id of the member that owns each partition now."""
         future = self._client.describe_consumer_groups([group])[group]
-        try:
-            members = self._result(future, f"the group {group}").members
-        except LogUnavailable:
-            raise
+        members = self._result(future, f"the group {group}").members
         return {
             place.partition: member.client_id
             for member in members
