@@ -241,7 +241,7 @@ class Client:
         """
         if at_seq is None:
             return self.call(processor, persist_id, GetState(), timeout=timeout)
-        machine = self._machine_of(self._topics(processor), processor)
+        machine = self.machine(processor)
         state, seq = machine.init(persist_id), 0
         for stored, folded in self.journal(processor).states(machine, persist_id, at_seq):
             state, seq = folded, stored.seq
@@ -284,6 +284,10 @@ class Client:
         """The processor's journal, to be read."""
         topics = self._topics(processor)
         return Journal(self._log, topics, self.messages(processor))
+
+    def machine(self, processor: ProcessorRef) -> Machine:
+        """What folds the processor's events; raises `KStateError` where its code is not given."""
+        return self._machine_of(self._topics(processor), processor)
 
     def messages(self, processor: ProcessorRef) -> Messages:
         """The codec for a processor, made once."""

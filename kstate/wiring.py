@@ -43,7 +43,13 @@ def open_log(url: str) -> Log:
         from kstate.log.embedded import EmbeddedLog
 
         return EmbeddedLog.from_url(url)
-    raise ConfigError(f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db")
+    if scheme == "kafka":
+        from kstate.log.kafka import KafkaLog
+
+        return KafkaLog.from_url(url)
+    raise ConfigError(
+        f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db, or kafka://HOST:PORT"
+    )
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -146,6 +152,13 @@ def codec_of(log: Log, topics: Topics, processor: AnyProcessor) -> tuple[AvroCod
     book = Book()
     schemas = SchemaTopic(log, topics, book)
     return AvroCodec(definition_of(processor), book, schemas.refresh), schemas
+
+
+def learned_book(log: Log, topics: Topics) -> Book:
+    """The schemas in a processor's schemas topic as it is now."""
+    book = Book()
+    SchemaTopic(log, topics, book).refresh()
+    return book
 
 
 def connect(url: str, *, prefix: str = "") -> Client:

@@ -1,0 +1,1 @@
+"""The command line ``kstate``: one module per command."""
