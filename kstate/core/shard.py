@@ -235,7 +235,9 @@ class Shard:
         for key, seq in batch.covers.items():
             uncovered.pop(key, None)
             if key not in batch.overlay:
-                self.entities[key].snapshot_seq = seq
+                entity, size = self.entities[key], len(batch.snapshots[key])
+                self._bytes += size - entity.size
+                entity.snapshot_seq, entity.size = seq, size
         for key, staged in batch.overlay.items():
             # events after a snapshot within the batch are bounded by the batch's beginning
             moved = staged.seq != staged.entity.seq and staged.seq != staged.snapshot_seq
