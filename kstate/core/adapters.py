@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-MAX_TAG_BYTES = 1024
-"""All tags of one event together, as UTF-8."""
+MAX_TAG_BYTES = 2048
+"""All tags of one event together, as UTF-8, with `TAG_HEADER_BYTES` for each."""
+TAG_HEADER_BYTES = 8
+"""What a tag takes in a record beside its text: it is a header of its own."""
 
 
 class Tagged(NamedTuple):

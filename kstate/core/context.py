@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kstate.core.adapters import MAX_TAG_BYTES, EventAdapter, Tagged
+from kstate.core.adapters import MAX_TAG_BYTES, TAG_HEADER_BYTES, EventAdapter, Tagged
 from kstate.core.codec import Codec
 from kstate.core.definition import Definition
 from kstate.core.messages import RESERVED_EVENTS, Command, Deleted, Noted, Record
@@ -83,8 +83,11 @@ class Machine:
             )
         if any(not isinstance(tag, str) or not tag for tag in carried.tags):
             raise EncodeError(f"the tags {carried.tags!r} are not all non-empty texts")
-        if sum(len(tag.encode()) for tag in carried.tags) > MAX_TAG_BYTES:
-            raise EncodeError(f"the tags of an event take more than {MAX_TAG_BYTES} bytes")
+        if sum(len(tag.encode()) + TAG_HEADER_BYTES for tag in carried.tags) > MAX_TAG_BYTES:
+            raise EncodeError(
+                f"the tags of an event take more than {MAX_TAG_BYTES} bytes, "
+                f"with {TAG_HEADER_BYTES} more for each"
+            )
         return tuple(dict.fromkeys(carried.tags))
 
 
