@@ -93,6 +93,11 @@ class Client:
         """Queries over the journals."""
         return Events(self)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     # -- commands ----------------------------------------------------------------------------
 
     def cast(
@@ -241,6 +246,8 @@ class Client:
         """
         if at_seq is None:
             return self.call(processor, persist_id, GetState(), timeout=timeout)
+        if at_seq < 0:
+            raise ConfigError(f"a seq is 0 or more, not {at_seq}")
         machine = self.machine(processor)
         state, seq = machine.init(persist_id), 0
         for stored, folded in self.journal(processor).states(machine, persist_id, at_seq):
@@ -348,10 +355,13 @@ class Client:
 
 
 class Events:
-    """Queries over journals; see `kstate.query.Journal`."""
+    """Queries over journals; see `kstate.query.Journal`.  A live one ends with its client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def _stop(self) -> bool:
+        return self._client.closed
 
     def by_id(
         self,
@@ -364,19 +374,21 @@ class Events:
     ) -> Iterator[StoredEvent]:
         """The events of one persist id in seq order; with ``live`` further ones as they come."""
         journal = self._client.journal(processor)
-        return journal.by_id(persist_id, from_seq=from_seq, to_seq=to_seq, live=live)
+        return journal.by_id(
+            persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=self._stop
+        )
 
     def by_tag(
         self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
     ) -> Iterator[StoredEvent]:
         """The events with a tag, ``after`` the position of an event found before."""
-        return self._client.journal(processor).by_tag(tag, after=after, live=live)
+        return self._client.journal(processor).by_tag(tag, after=after, live=live, stop=self._stop)
 
     def all(
         self, processor: ProcessorRef, *, after: str | None = None, live: bool = False
     ) -> Iterator[StoredEvent]:
         """Every event of a processor."""
-        return self._client.journal(processor).all(after=after, live=live)
+        return self._client.journal(processor).all(after=after, live=live, stop=self._stop)
 
 
 def new_command_id() -> str:

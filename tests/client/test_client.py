@@ -1,0 +1,286 @@
+"""The client: calls, casts, states and ids."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from counter import Add, Added, Count, Counter, Look
+from world import World
+
+import kstate
+from kstate import CallTimeout, Command, CommandFailed, KStateError
+from kstate.errors import ConfigError, LogError, TopicError
+
+# -- call and cast ---------------------------------------------------------------------------------
+
+
+def test_a_call_returns_the_reply_and_a_cast_the_command_id(world: World) -> None:
+    world.run(Counter)
+    assert world.client.call(Counter, "a", Add(5)) == 5
+    command_id = world.client.cast(Counter, "a", Add(5))
+    world.client.flush()
+    world.settled(Counter)
+    assert [e.command_id for e in world.client.events.by_id(Counter, "a")][1] == command_id
+
+
+def test_command_ids_are_the_callers_or_new_ones(world: World) -> None:
+    world.run(Counter)
+    ids = {world.client.cast(Counter, "a", Add(1)) for _ in range(10)}
+    assert len(ids) == 10
+    assert world.client.cast(Counter, "a", Add(1), command_id="mine") == "mine"
+
+
+def test_a_processor_may_be_given_by_its_name(world: World) -> None:
+    world.run(Counter)
+    assert world.client.call("counter", "a", Add(5)) == 5
+    world.client.cast("counter", "a", Add(5))
+    assert world.client.call("counter", "a", Look()) == 10
+    assert world.client.ids("counter") == ["a"]
+    assert world.client.state("counter", "a") == {"total": 10, "events": 2}
+    events = list(world.client.events.by_id("counter", "a"))
+    assert [(e.seq, e.type, e.event) for e in events] == [
+        (1, "Added", {"amount": 5}),
+        (2, "Added", {"amount": 5}),
+    ]
+
+
+def test_a_call_without_a_worker_times_out(world: World) -> None:
+    world.run(Counter)
+    world.stop()
+    with pytest.raises(CallTimeout) as timeout:
+        world.client.call(Counter, "a", Add(5), timeout=0.05)
+    assert str(timeout.value) == (
+        "no reply within 0.05 s; the command may still run: "
+        f"repeat it with command id {timeout.value.command_id} to get its answer"
+    )
+
+
+def test_a_call_that_timed_out_is_repeated_with_its_id_for_the_original_answer(
+    world: World,
+) -> None:
+    world.run(Counter)
+    world.stop()
+    with pytest.raises(CallTimeout) as timeout:
+        world.client.call(Counter, "a", Add(5), timeout=0.05)
+    world.cast(Counter, "a", Add(7))
+    world.restart()
+    assert world.call(Counter, "a", Add(5), command_id=timeout.value.command_id) == 5
+    assert world.call(Counter, "a", Look()) == 12
+
+
+def test_another_client_may_repeat_it_too(world: World) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(5), command_id="one")
+    with kstate.connect(world.url, prefix=world.prefix) as other:
+        assert other.call(Counter, "a", Add(5), command_id="one", timeout=20) == 5
+
+
+def test_two_callers_with_one_command_id_both_get_the_answer(world: World) -> None:
+    world.run(Counter)
+    world.stop()
+    calls = [world.client.begin(Counter, "a", Add(5), "one") for _ in range(2)]
+    world.restart()
+    assert [call.result_of(call.future.result(20)) for call in calls] == [5, 5]
+
+
+def test_many_threads_may_call_at_once(world: World) -> None:
+    world.run(Counter)
+
+    def work(number: int) -> list[int]:
+        return [world.call(Counter, f"id-{number}", Add(1)) for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(work, range(8)))
+    assert results == [list(range(1, 21))] * 8
+
+
+def test_many_calls_may_be_under_way(world: World) -> None:
+    world.run(Counter)
+    calls = [world.client.begin(Counter, "a", Add(1)) for _ in range(100)]
+    answers = [call.result_of(call.future.result(20)) for call in calls]
+    assert answers == list(range(1, 101))
+
+
+def test_a_command_the_processor_does_not_know_is_refused_by_it(world: World) -> None:
+    @dataclass(frozen=True)
+    class Stray(Command[int]):
+        pass
+
+    world.run(Counter)
+    with pytest.raises(KStateError):
+        world.call("counter", "a", Stray())
+    assert world.call(Counter, "a", Add(1)) == 1
+
+
+# -- where there is nothing ------------------------------------------------------------------------
+
+
+def test_where_no_worker_ever_ran_the_client_says_so(world: World) -> None:
+    topic = world.topics(Counter).commands
+    sentence = (
+        f"{topic} does not exist on this log: start a worker of {world.prefix}counter "
+        "(kstate run), or check the log's URL and the prefix"
+    )
+    client = world.client
+    attempts: list[Callable[[], Any]] = [
+        lambda: client.call(Counter, "a", Add(5)),
+        lambda: client.cast(Counter, "a", Add(5)),
+        lambda: client.state(Counter, "a"),
+        lambda: client.state(Counter, "a", at_seq=1),
+        lambda: client.ids(Counter),
+        lambda: list(client.events.by_id(Counter, "a")),
+        lambda: list(client.events.by_tag("counter", "x")),
+        lambda: list(client.events.all(Counter)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(TopicError) as missing:
+            attempt()
+        assert str(missing.value) == sentence
+
+
+def test_a_client_that_came_too_early_works_once_a_worker_runs(world: World) -> None:
+    with pytest.raises(TopicError):
+        world.client.cast(Counter, "a", Add(5))
+    world.run(Counter)
+    assert world.call(Counter, "a", Add(5)) == 5
+
+
+@pytest.mark.parametrize("url", ["", "bank", "http://x", "sqlite:", "sqlite::memory:"])
+def test_a_url_that_names_no_log_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        kstate.connect(url)
+
+
+def test_a_name_that_no_processor_can_have_is_refused(world: World) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name of a processor"):
+        world.client.call("no such name", "a", Add(1))
+
+
+# -- closing ---------------------------------------------------------------------------------------
+
+
+def test_closing_ends_a_call_that_waits(world: World) -> None:
+    world.run(Counter)
+    world.stop()
+    client = kstate.connect(world.url, prefix=world.prefix)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.call, Counter, "a", Add(5), timeout=20)
+        world.until(lambda: bool(world.read(world.topics(Counter).commands)), "the call was sent")
+        client.close()
+        with pytest.raises(KStateError, match="the client was closed while the call waited"):
+            waiting.result(20)
+
+
+def test_a_closed_client_says_so(world: World) -> None:
+    world.run(Counter)
+    client = kstate.connect(world.url, prefix=world.prefix)
+    client.call(Counter, "a", Add(5))
+    client.close()
+    client.close()
+    attempts: list[Callable[[], Any]] = [
+        lambda: client.call(Counter, "a", Add(5)),
+        lambda: client.cast(Counter, "a", Add(5)),
+        lambda: client.ids(Counter),
+        lambda: list(client.events.by_id(Counter, "a")),
+        lambda: client.state(Counter, "a"),
+        lambda: client.state(Counter, "a", at_seq=1),
+    ]
+    for attempt in attempts:
+        with pytest.raises(KStateError, match="closed"):
+            attempt()
+
+
+def test_casts_are_stored_before_the_client_is_closed(world: World) -> None:
+    world.run(Counter)
+    with kstate.connect(world.url, prefix=world.prefix) as client:
+        for _ in range(100):
+            client.cast(Counter, "a", Add(1))
+    assert world.call(Counter, "a", Look()) == 100
+
+
+def test_a_thread_does_not_outlive_its_client(world: World) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(1))  # all of the world's own threads are there
+    before = set(threading.enumerate())
+    with kstate.connect(world.url, prefix=world.prefix) as client:
+        client.call(Counter, "a", Add(1))
+        assert set(threading.enumerate()) - before
+    assert not set(threading.enumerate()) - before
+
+
+# -- states and ids --------------------------------------------------------------------------------
+
+
+def test_the_state_now_is_told_by_the_owner(world: World) -> None:
+    world.run(Counter)
+    assert world.state(Counter, "a") == Count()
+    world.call(Counter, "a", Add(5))
+    assert world.state(Counter, "a") == Count(5, 1)
+    assert world.client.ids(Counter) == ["a"]
+    assert len(world.journal(Counter)) == 1
+
+
+def test_the_state_then_is_folded_from_the_journal_without_an_owner(world: World) -> None:
+    world.run(Counter)
+    for amount in (1, 2, 3):
+        world.call(Counter, "a", Add(amount))
+    world.stop()
+    client = world.client
+    assert [client.state(Counter, "a", at_seq=seq) for seq in range(4)] == [
+        Count(),
+        Count(1, 1),
+        Count(3, 2),
+        Count(6, 3),
+    ]
+
+
+def test_a_seq_that_is_not_there_yet_is_refused(world: World) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(1))
+    with pytest.raises(ConfigError, match="'a' is at seq 1, it has no seq 2 yet"):
+        world.client.state(Counter, "a", at_seq=2)
+
+
+def test_a_seq_below_zero_is_refused(world: World) -> None:
+    world.run(Counter)
+    with pytest.raises(ConfigError, match="a seq is 0 or more, not -1"):
+        world.client.state(Counter, "a", at_seq=-1)
+
+
+def test_a_past_state_needs_the_processors_class(world: World) -> None:
+    world.run(Counter)
+    with pytest.raises(KStateError, match="folding events needs the code of counter"):
+        world.client.state("counter", "a", at_seq=1)
+
+
+def test_asking_for_a_state_without_an_owner_times_out(world: World) -> None:
+    world.run(Counter)
+    world.stop()
+    with pytest.raises(CallTimeout):
+        world.client.state(Counter, "a", timeout=0.05)
+
+
+def test_ids_are_those_with_events_sorted(world: World) -> None:
+    world.run(Counter)
+    for persist_id in ("b", "a", "é", "c"):
+        world.call(Counter, persist_id, Add(1))
+    world.call(Counter, "only-looked-at", Look())
+    assert world.client.ids(Counter) == ["a", "b", "c", "é"]
+
+
+def test_an_error_reply_is_an_exception_with_its_code(world: World) -> None:
+    from counter import AddAndFail
+
+    world.run(Counter)
+    with pytest.raises(CommandFailed) as failed:
+        world.call(Counter, "a", AddAndFail(1))
+    assert failed.value.code == "failed"
+    assert isinstance(failed.value, KStateError)
+    assert not isinstance(failed.value, LogError)
+    assert world.events(Counter, "a") == []
+    assert world.call(Counter, "a", Add(1)) == Added(1).amount
