@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
 from kstate.core.messages import Command, GetState
@@ -68,18 +68,28 @@ class AsyncClient:
         result: R = call.result_of(record)
         return result
 
+    @overload
+    async def state(
+        self, processor: type[Processor[S]], persist_id: str, *, at_seq: int | None = ...,
+        timeout: float = ...,
+    ) -> S: ...  # fmt: skip
+
+    @overload
+    async def state(
+        self, processor: str, persist_id: str, *, at_seq: int | None = ..., timeout: float = ...
+    ) -> Any: ...
+
     async def state(
         self,
-        processor: type[Processor[S]],
+        processor: ProcessorRef,
         persist_id: str,
         *,
         at_seq: int | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
-    ) -> S:
+    ) -> Any:
         """See `Client.state`."""
         if at_seq is None:
-            command: Command[S] = GetState()
-            return await self.call(processor, persist_id, command, timeout=timeout)
+            return await self.call(processor, persist_id, GetState(), timeout=timeout)
         return await asyncio.to_thread(
             lambda: self._client.state(processor, persist_id, at_seq=at_seq)
         )
