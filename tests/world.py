@@ -194,6 +194,11 @@ class World:
         self._run: Run | None = None
         self._recipe: tuple[tuple[AnyProcessor, ...], dict[str, Any]] = ((), {})
 
+    def limited(self, max_record_bytes: int) -> str:
+        """The URL of the same log for workers that write smaller records only."""
+        mark = "&" if "?" in self.url else "?"
+        return f"{self.url}{mark}max_record_bytes={max_record_bytes}"
+
     # -- workers -----------------------------------------------------------------------------
 
     def run(
@@ -362,11 +367,23 @@ class World:
         partition: int | None = None,
         timestamp: int | None = None,
         topic: str = "",
+        url: str | None = None,
     ) -> None:
         """Writes a record as it is, by default to the processor's commands."""
         topic = topic or self.topics(processor).commands
         stamp = int(time.time() * 1000) if timestamp is None else timestamp
-        self._logs.produce([Write(topic, partition, key, value, list(headers), stamp)])
+        record = Write(topic, partition, key, value, list(headers), stamp)
+        if url is None:
+            self._logs.produce([record])
+            return
+        log = open_log(url)
+        producer = log.producer()
+        try:
+            producer.send(record)
+            producer.flush(PATIENCE_S)
+        finally:
+            producer.close()
+            log.close()
 
     def ask(
         self,

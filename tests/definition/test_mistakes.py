@@ -59,8 +59,8 @@ def test_a_processor_without_a_name() -> None:
 
     assert mistakes(define) == [
         (
-            "'' cannot be the name of a processor: use a letter, then up to 99 letters, digits, '-' "
-            "and '_'; write name = \"…\" in the class, or class …, abstract=True"
+            "'' cannot be the name of a processor: use a letter, then up to 99 letters, digits, "
+            "'-' and '_'; write name = \"…\" in the class, or class …, abstract=True"
         )
     ]
 
@@ -216,8 +216,8 @@ def with_state(state: Any) -> None:
 def test_the_state_is_not_frozen() -> None:
     assert mistakes(lambda: with_state(Thawed)) == [
         (
-            "the state Thawed: Thawed: Thawed is not frozen; write @dataclass(frozen=True) above the "
-            "class"
+            "the state Thawed: Thawed: Thawed is not frozen; write @dataclass(frozen=True) above "
+            "the class"
         )
     ]
 
