@@ -143,3 +143,16 @@ def test_a_snapshot_asked_for_right_after_the_deletion_is_one_of_the_deletion(
     assert world.snapshot(Counter, "a").deleted
     world.restart(without_store=True)
     assert world.state(Counter, "a") == Count()
+
+
+@pytest.mark.parametrize("without_store", [False, True])
+def test_a_snapshot_of_a_deleted_entity_is_one_of_its_deletion_after_a_restart_too(
+    world: World, without_store: bool
+) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(5))
+    world.call(Counter, "a", Reset())
+    world.restart(without_store=without_store)
+    world.call(Counter, "a", Save())
+    assert len(world.snapshots(Counter)) == 2
+    assert world.snapshot(Counter, "a").deleted
