@@ -63,6 +63,8 @@ class Journal:
         self._log = log
         self._topics = topics
         self._messages = messages
+        self.watch: Callable[[int], object] | None = None
+        """Called with the number of records read, chunk by chunk, whether they match or not."""
 
     # -- queries -----------------------------------------------------------------------------
 
@@ -137,6 +139,34 @@ class Journal:
             fold_event(machine, entity, match.seq, match.record.value)
             yield self._stored(match, positions), entity.state
 
+    def final_states(
+        self, machine: Machine, within: Callable[[int, Record], bool] | None = None
+    ) -> Iterator[tuple[str, int, Any]]:
+        """The persist ids that exist, each with its last seq and its state, folded in one pass.
+
+        They come partition by partition, sorted: the states of one partition are in memory at a
+        time.  An id's fold ends before the first event for whose seq and record ``within`` is
+        false.
+        """
+        for partition in range(self.partitions()):
+            entities: dict[bytes, Entity] = {}
+            ended: set[bytes] = set()
+            for match, _ in self._scan({partition: 0}, False, None):
+                key = match.key
+                if key in ended:
+                    continue
+                if within is not None and not within(match.seq, match.record):
+                    ended.add(key)
+                    continue
+                entity = entities.get(key)
+                if entity is None:
+                    persist_id = key.decode()
+                    entity = entities[key] = Entity(persist_id, machine.init(persist_id))
+                fold_event(machine, entity, match.seq, match.record.value)
+            for _, entity in sorted(entities.items()):
+                if not entity.deleted:
+                    yield entity.persist_id, entity.seq, entity.state
+
     def partitions(self) -> int:
         """The partition count; raises `TopicError` when the processor is not on this log."""
         info = self._log.topics([self._topics.journal]).get(self._topics.journal)
@@ -144,10 +174,15 @@ class Journal:
             raise TopicError(missing(self._topics))
         return info.partitions
 
-    def size(self) -> int:
-        """About how many records the journal has: offsets from start to end."""
-        self.partitions()
-        return sum(ends.end - ends.start for ends in self._log.ends(self._topics.journal).values())
+    def size(self, persist_id: str | None = None) -> int:
+        """About how many records the journal has, or the partition of a persist id: offsets from
+        start to end."""
+        count = self.partitions()
+        ends = self._log.ends(self._topics.journal)
+        if persist_id is not None:
+            partition = partition_for(encode_persist_id(persist_id), count)
+            ends = {partition: ends[partition]}
+        return sum(each.end - each.start for each in ends.values())
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -179,6 +214,8 @@ class Journal:
                     match = _match(record, key, tag)
                     if match is not None:
                         yield match, positions
+                if self.watch is not None:
+                    self.watch(len(chunk.records))
                 if live:
                     if stop is not None and stop():
                         return

@@ -5,37 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from kstate.config import Config, load_config
+from kstate.errors import ConfigError, KStateError
+
+if TYPE_CHECKING:
+    from kstate.client import ProcessorRef
+    from kstate.processor import Processor
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def common(function: F) -> F:
-    """``--log``, ``--prefix`` and ``--config``; the command gets a `Config` as ``config``.
-
-    Options of the command whose names are settings belong to the configuration, too.
-    """
-
-    @click.option("--log", metavar="URL", help="The log: sqlite:FILE or kafka://HOST:PORT.")
-    @click.option("--prefix", metavar="TEXT", help="What the topics' names begin with.")
-    @click.option(
-        "--config",
-        "file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Settings; kstate.toml by default.",
-    )
-    @functools.wraps(function)
-    def wrapped(file: Path | None, log: str | None, prefix: str | None, **rest: Any) -> Any:
-        settings = {name: rest.pop(name) for name in SETTINGS if name in rest}
-        config = load_config({"log": log, "prefix": prefix, **settings}, file=file)
-        return function(config=config, **rest)
-
-    return wrapped  # type: ignore[return-value]
-
 
 SETTINGS = (
     "store",
@@ -47,18 +29,77 @@ SETTINGS = (
     "stop_timeout_s",
     "skip_lost",
 )
+"""Options of commands that are settings, too: flags come before the environment and the file."""
 
 
-def reference(target: str, config: Config) -> Any:
-    """A processor as the client takes it: its class where it can be found, else its name."""
-    if ":" not in target and not config.processors:
-        return target
-    from kstate.errors import ConfigError
+def examples(*lines: str) -> str:
+    """The end of a command's help; ``\\b`` keeps click from filling the lines."""
+    title = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
+
+
+def common(function: F) -> F:
+    """``--log``, ``--prefix`` and ``--config``; the command gets a `Config` as ``config``.
+
+    Options of the command whose names are in `SETTINGS` belong to the configuration, too.
+    """
+
+    @click.option(
+        "--log",
+        metavar="URL",
+        help="The log: sqlite:FILE or kafka://HOST:PORT (KSTATE_LOG; sqlite:kstate.db by default).",
+    )
+    @click.option(
+        "--prefix", metavar="TEXT", help="What the topics' names begin with (KSTATE_PREFIX)."
+    )
+    @click.option(
+        "--config",
+        "file",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A file of settings; kstate.toml by default, where there is one.",
+    )
+    @functools.wraps(function)
+    def wrapped(file: Path | None, log: str | None, prefix: str | None, **rest: Any) -> Any:
+        settings = {name: rest.pop(name) for name in SETTINGS if name in rest}
+        config = load_config({"log": log, "prefix": prefix, **settings}, file=file)
+        return function(config=config, **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def existing_log(config: Config) -> str:
+    """The log's URL, for a command that must not make a new log of a mistyped name.
+
+    Raises `ConfigError` when the embedded log has no file.
+    """
+    parts = urlsplit(config.log)
+    if parts.scheme == "sqlite" and not Path(unquote(parts.path)).exists():
+        raise ConfigError(
+            f"there is no log at {config.log}: name it with --log or KSTATE_LOG, or start a worker "
+            "on it (kstate run)"
+        )
+    return config.log
+
+
+def reference(target: str, config: Config) -> ProcessorRef:
+    """A processor as a client takes it: a class for ``module:Class``, else the name as it is."""
+    return code_of(target, config) if ":" in target else target
+
+
+def code_of(target: str, config: Config) -> type[Processor[Any]]:
+    """The class of a processor given as ``module:Class`` or by its name in ``kstate.toml``.
+
+    Raises `ConfigError`, also for a module that raises while it is imported.
+    """
     from kstate.wiring import load_processor
 
     try:
         return load_processor(target, config.processors)
-    except ConfigError:
-        if ":" in target:
-            raise
-        return target
+    except KStateError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{target} cannot be imported: it raised {type(error).__name__}: {error} "
+            "(kstate --debug … shows where)"
+        ) from error

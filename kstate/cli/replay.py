@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kstate.cli.options import common, reference
-from kstate.cli.output import as_json, event_json, plain, show_event
-from kstate.client import Client
+from kstate.cli.options import code_of, common, examples, existing_log, reference
+from kstate.cli.output import as_json, event_fields, event_line, line, plain
+from kstate.cli.progress import progress
 from kstate.config import Config
-from kstate.errors import ConfigError
-from kstate.query import StoredEvent
+from kstate.core.context import Machine
+from kstate.core.messages import Record
+from kstate.query import Journal, StoredEvent
 
 
 class Time(click.ParamType):  # type: ignore[type-arg]
@@ -32,13 +32,56 @@ class Time(click.ParamType):  # type: ignore[type-arg]
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time: write it like 2026-03-01T12:00:00+00:00", param, ctx)
+            self.fail(f"{value!r} is no time: write it like 2026-03-01T12:00:00Z", param, ctx)
         return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-@click.command(epilog="Example: kstate replay processors.bank:Bank acct-1 --state")
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which events are wanted; both ends belong to it."""
+
+    from_seq: int
+    to_seq: int | None
+    from_offset: int
+    to_offset: int | None
+    since: datetime | None
+    until: datetime | None
+
+    @property
+    def has_beginning(self) -> bool:
+        return self.from_seq > 1 or self.from_offset > 0 or self.since is not None
+
+    def holds(self, stored: StoredEvent) -> bool:
+        """Whether an event lies in it."""
+        return (
+            stored.seq >= self.from_seq
+            and stored.offset >= self.from_offset
+            and (self.since is None or stored.at >= self.since)
+            and self._before_end(stored.seq, stored.offset, stored.at)
+        )
+
+    def before_end(self, seq: int, record: Record) -> bool:
+        """Whether a journal record lies before its end."""
+        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        return self._before_end(seq, record.offset, at)
+
+    def _before_end(self, seq: int, offset: int, at: datetime) -> bool:
+        return (
+            (self.to_seq is None or seq <= self.to_seq)
+            and (self.to_offset is None or offset <= self.to_offset)
+            and (self.until is None or at <= self.until)
+        )
+
+
+@click.command(
+    epilog=examples(
+        "kstate replay bank --since 2026-03-01 --json > events.jsonl",
+        "kstate replay bank acct-1 acct-2 --from-seq 10",
+        "kstate replay processors.bank:Bank acct-1 --state",
+    )
+)
 @common
-@click.argument("target", metavar="PROCESSOR")
+@click.argument("target", metavar="TARGET")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--from-seq", type=click.IntRange(1), default=1, metavar="N", help="From this seq.")
 @click.option("--to-seq", type=click.IntRange(1), metavar="N", help="Up to this seq.")
@@ -52,126 +95,87 @@ class Time(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--to-offset", type=click.IntRange(0), metavar="N", help="Up to this offset of each partition."
 )
-@click.option("--since", type=Time(), metavar="TIME", help="From about this time (ISO 8601).")
+@click.option(
+    "--since",
+    type=Time(),
+    metavar="TIME",
+    help="From about this time: ISO 8601, UTC where it names no offset.",
+)
 @click.option("--until", type=Time(), metavar="TIME", help="Up to about this time.")
 @click.option(
     "--state",
     "fold",
     is_flag=True,
-    help="Fold: the state after each event of the given ids, or the last of every id.",
+    help="Fold: print the state after each event of the given ids, or the final states.",
 )
 @click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines.")  # fmt: skip
 def replay(
     config: Config,
     target: str,
     ids: tuple[str, ...],
-    from_seq: int,
-    to_seq: int | None,
-    from_offset: int,
-    to_offset: int | None,
-    since: datetime | None,
-    until: datetime | None,
     fold: bool,
     as_jsons: bool,
+    **bounds: Any,
 ) -> None:
-    """Read the journal of one, several or all persist ids.
+    """Read the journal from a point on, or fold it.
 
-    --state needs the processor's code: PROCESSOR is then module:Class.
+    Prints the events of the given ids, or all, within the bounds. With --state the events are
+    folded from the first one on: given ids are shown with the state after each of their events,
+    and without ids every entity is shown with its final state, as of --to-seq, --to-offset or
+    --until. That needs the processor's code: TARGET is then module:Class, or a name listed under
+    processors in kstate.toml.
     """
     from kstate.wiring import connect
 
-    def wanted(stored: StoredEvent) -> bool:
-        return (
-            stored.seq >= from_seq
-            and (to_seq is None or stored.seq <= to_seq)
-            and stored.offset >= from_offset
-            and (to_offset is None or stored.offset <= to_offset)
-            and (since is None or stored.at >= since)
-            and (until is None or stored.at <= until)
+    wanted = Range(**bounds)
+    if fold and not ids and wanted.has_beginning:
+        raise click.UsageError(
+            "final states are folded from the first event on: "
+            "give ids, or leave out --from-seq, --from-offset and --since"
         )
+    processor = code_of(target, config) if fold else reference(target, config)
+    with connect(existing_log(config), prefix=config.prefix) as client:
+        journal = client.journal(processor)
+        total = sum(map(journal.size, ids)) if ids else journal.size()
+        with progress("journal records", total, silent=fold and not ids) as advance:
+            journal.watch = advance
+            at_once = sys.stdout.isatty()
+            if fold:
+                found = _states(journal, client.machine(processor), ids, wanted, as_jsons)
+            else:
+                found = _events(journal, ids, wanted, as_jsons)
+            for text in found:
+                line(text, at_once)
 
-    processor = reference(target, config)
-    with connect(config.log, prefix=config.prefix) as client:
-        if fold:
-            if from_offset or since is not None:
-                raise click.UsageError(
-                    "--state folds from the first event: leave out the beginning"
-                )
-            _show_states(client, processor, ids, wanted, to_seq, as_jsons)
-            return
-        for each in _events(client, processor, ids, from_offset, since):
-            if wanted(each):
-                show_event(each, as_jsons)
 
-
-def _events(
-    client: Client,
-    processor: Any,
-    ids: tuple[str, ...],
-    from_offset: int,
-    since: datetime | None,
-) -> Iterator[StoredEvent]:
-    journal = client.journal(processor)
+def _events(journal: Journal, ids: tuple[str, ...], wanted: Range, as_jsons: bool) -> Iterator[str]:
+    found: Iterator[StoredEvent]
     if ids:
-        for persist_id in ids:
-            yield from journal.by_id(persist_id)
-        return
-    yield from _tracked(journal.all(from_offset=from_offset, since=since), journal.size())
-
-
-def _tracked(events: Iterator[StoredEvent], total: int) -> Iterator[StoredEvent]:
-    """The same, with a bar on a terminal that shows something else than the events."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
-        yield from events
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:,.0f}/s", justify="right"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("events", total=total)
-        for each in events:
-            progress.advance(task)
-            yield each
-
-
-def _show_states(
-    client: Client,
-    processor: Any,
-    ids: tuple[str, ...],
-    wanted: Any,
-    to_seq: int | None,
-    as_jsons: bool,
-) -> None:
-    if isinstance(processor, str):
-        raise ConfigError(
-            f"folding events needs the code of {processor}: give the processor as module:Class"
-        )
-    machine = client.machine(processor)
-    journal = client.journal(processor)
-    for persist_id in ids or client.ids(processor):
-        last: tuple[StoredEvent, Any] | None = None
-        for stored, state in journal.states(machine, persist_id, to_seq):
-            last = stored, state
-            if ids and wanted(stored):
-                _show_step(stored, state, as_jsons)
-        if last is not None and not ids:
-            _show_final(*last, as_jsons)
-
-
-def _show_step(stored: StoredEvent, state: Any, as_jsons: bool) -> None:
-    if as_jsons:
-        click.echo(as_json({**event_json(stored), "state": state}))
-        return
-    show_event(stored, False)
-    click.echo(f"    → {plain(state)}")
-
-
-def _show_final(stored: StoredEvent, state: Any, as_jsons: bool) -> None:
-    if as_jsons:
-        click.echo(as_json({"persist_id": stored.persist_id, "seq": stored.seq, "state": state}))
+        found = (stored for each in ids for stored in journal.by_id(each, to_seq=wanted.to_seq))
     else:
-        click.echo(f"{stored.persist_id}@{stored.seq}  {plain(state)}")
+        found = journal.all(from_offset=wanted.from_offset, since=wanted.since)
+    return (event_line(stored, as_jsons) for stored in found if wanted.holds(stored))
+
+
+def _states(
+    journal: Journal, machine: Machine, ids: tuple[str, ...], wanted: Range, as_jsons: bool
+) -> Iterator[str]:
+    for persist_id in ids:
+        for stored, state in journal.states(machine, persist_id, wanted.to_seq):
+            if wanted.holds(stored):
+                yield _step(stored, state, as_jsons)
+    if not ids:
+        for persist_id, seq, state in journal.final_states(machine, wanted.before_end):
+            yield _final(persist_id, seq, state, as_jsons)
+
+
+def _step(stored: StoredEvent, state: Any, as_jsons: bool) -> str:
+    if as_jsons:
+        return as_json({**event_fields(stored), "state": state})
+    return f"{event_line(stored, False)}\n    → {plain(state)}"
+
+
+def _final(persist_id: str, seq: int, state: Any, as_jsons: bool) -> str:
+    if as_jsons:
+        return as_json({"persist_id": persist_id, "seq": seq, "state": state})
+    return f"{persist_id}@{seq}  {plain(state)}"

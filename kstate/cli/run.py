@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from kstate.cli.options import common
+from kstate.cli.options import code_of, common, examples
+from kstate.cli.stopping import Stopping
 from kstate.config import Config
 
-EXIT_LATE = 75
-"""The workers did not stop within ``--stop-timeout``."""
+if TYPE_CHECKING:
+    from kstate.processor import Processor
+
+CREW_GRACE_S = 3.0
+"""What the parent of several workers gets beyond their timeout, to end those that hang."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 logger = logging.getLogger("kstate.run")
 
 
 @click.command(
-    epilog="Example: kstate run processors.bank:Bank --log sqlite:bank.db --store rocksdb"
+    epilog=examples(
+        "kstate run processors.bank:Bank --log sqlite:bank.db",
+        "kstate run bank flights --log kafka://localhost:9092 --workers 4 --store rocksdb",
+    )
 )
 @common
-@click.argument("targets", nargs=-1, required=True, metavar="PROCESSOR...")
-@click.option("--store", metavar="NAME", help="Snapshots at hand: sqlitedict, rocksdb or memory.")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option(
+    "--store",
+    metavar="NAME",
+    help="Where snapshots are at hand: sqlitedict (the default), rocksdb or memory.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where stores and the worker's name are kept; .kstate by default.",
+    help="Where the stores and the worker's name are kept; .kstate by default.",
 )
 @click.option(
     "--partitions",
     type=click.IntRange(1),
     metavar="N",
-    help="Partitions of a new processor; 8 by default.",
+    help="Partitions of a new processor, fixed for its life; 8 by default.",
 )
 @click.option(
     "--workers",
@@ -46,29 +56,32 @@ logger = logging.getLogger("kstate.run")
     default=1,
     show_default=True,
     metavar="N",
-    help="How many processes.",
+    help="How many processes; one that dies is started again.",
 )
 @click.option(
     "--batch-records",
     type=click.IntRange(1),
     metavar="N",
-    help="Commands of one transaction at the most.",
+    help="Commands of one transaction, at most; 1000 by default.",
 )
 @click.option(
     "--batch-ms",
     type=click.IntRange(1),
     metavar="MS",
-    help="How long a batch may run before it is committed.",
+    help="How long a batch may run before it is committed; 200 by default.",
 )
 @click.option(
-    "--max-entities", type=click.IntRange(1), metavar="N", help="Entities in memory, per partition."
+    "--max-entities",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Entities in memory, per partition; 50000 by default.",
 )
 @click.option(
     "--stop-timeout",
     "stop_timeout_s",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     metavar="S",
-    help="How long a clean stop may take; 10 seconds by default.",
+    help="How many seconds a clean stop may take; 10 by default.",
 )
 @click.option(
     "--skip-lost",
@@ -76,77 +89,92 @@ logger = logging.getLogger("kstate.run")
     default=None,
     help="Go on without commands that retention deleted before they were processed.",
 )
-@click.option("--log-level", default="INFO", show_default=True,
-              type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-              help="What is told on standard error.")  # fmt: skip
-def run(config: Config, targets: tuple[str, ...], workers: int, log_level: str) -> None:
-    """Run processors, each given as module:Class or by its name in kstate.toml.
+@click.option(
+    "--log-level",
+    default="INFO",
+    show_default=True,
+    metavar="LEVEL",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    help=f"What is told on standard error: {', '.join(LEVELS)}.",
+)
+@click.option("--crew", is_flag=True, hidden=True)  # this is one of several workers
+@click.pass_context
+def run(
+    context: click.Context,
+    config: Config,
+    targets: tuple[str, ...],
+    workers: int,
+    log_level: str,
+    crew: bool,
+) -> None:
+    """Run processors until SIGTERM or Ctrl-C.
 
-    SIGTERM and Ctrl-C let the workers finish their batch; a second one ends them at once.
+    TARGET is module:Class, or a name listed under processors in kstate.toml. Topics that do not
+    exist are created. The first signal lets the workers finish their batch and leave; a second one
+    ends them at once, and so does --stop-timeout: then the exit code is 75.
     """
+    process = " [%(process)d]" if crew or workers > 1 else ""
     logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+        level=log_level.upper(),
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s{process} %(message)s",
     )
+    stopping = Stopping(config.stop_timeout_s + (CREW_GRACE_S if workers > 1 else 0))
+    processors = [code_of(target, config) for target in targets]
     if workers > 1:
-        from kstate.runtime.workers import Workers
+        code = _run_crew(context, config, workers, stopping)
+        context.exit(code)
+    if crew:
+        from kstate.runtime.workers import when_the_parent_is_gone
 
-        command = [sys.executable, "-m", "kstate.cli.main", *_without_workers(sys.argv[1:])]
-        crew = Workers(command, workers, config.stop_timeout_s)
-        _on_signals(crew.stop, config.stop_timeout_s + 1)
-        code = crew.run()
-        if code:
-            sys.exit(code)
-        return
-    _run_here(config, targets)
+        when_the_parent_is_gone(stopping.ask)
+    _run_here(config, processors, stopping)
 
 
-def _run_here(config: Config, targets: tuple[str, ...]) -> None:
+def _run_here(
+    config: Config, processors: Sequence[type[Processor[Any]]], stopping: Stopping
+) -> None:
     from kstate.runtime.host import Host
-    from kstate.wiring import build_workers, load_processor, open_log
+    from kstate.wiring import build_workers, open_log
 
-    processors = [load_processor(target, config.processors) for target in targets]
     log = open_log(config.log)
     try:
         host = Host(build_workers(config, log, processors))
-        _on_signals(host.stop, config.stop_timeout_s)
+        stopping.serve(host.stop)
         names = ", ".join(worker.name for worker in host.workers)
-        logger.info("running %s on %s", names, log.url)
+        logger.info("%s: running on %s; standing by until partitions are ready", names, log.url)
         host.run()
-        logger.info("stopped %s", names)
+        logger.info("%s: stopped", names)
     finally:
         log.close()
 
 
-def _on_signals(stop: Callable[[], None], timeout_s: float) -> None:
-    """The first signal stops, the second one or the end of patience ends the process."""
-    stopping = threading.Event()
+def _run_crew(context: click.Context, config: Config, workers: int, stopping: Stopping) -> int:
+    """Runs the same command in several processes; the exit code."""
+    from kstate.runtime.workers import Workers
 
-    def end() -> None:
-        click.echo(f"kstate: not stopped within {timeout_s:g} s: ending the process", err=True)
-        os._exit(EXIT_LATE)
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stopping.is_set():
-            os._exit(EXIT_LATE)
-        stopping.set()
-        timer = threading.Timer(timeout_s, end)
-        timer.daemon = True
-        timer.start()
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    command = [sys.executable, "-m", "kstate.cli.main", "run", "--crew", *_given(context)]
+    crew = Workers(command, workers, config.stop_timeout_s)
+    stopping.serve(crew.stop, crew.kill)
+    logger.info("starting %d workers", workers)
+    code = crew.run()
+    if not code:
+        logger.info("all workers stopped")
+    return code
 
 
-def _without_workers(arguments: list[str]) -> list[str]:
-    """The command line of one of the processes."""
-    kept = []
-    skip = False
-    for each in arguments:
-        if skip:
-            skip = False
-        elif each == "--workers":
-            skip = True
-        elif not each.startswith("--workers="):
-            kept.append(each)
-    return kept
+def _given(context: click.Context) -> list[str]:
+    """The arguments of this command as they were given, without ``--workers``."""
+    options, arguments = [], []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        if isinstance(parameter, click.Argument):
+            arguments += value
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            options.append(parameter.opts[0])
+        elif name != "workers":
+            options.append(f"{parameter.opts[0]}={value}")
+    return [*options, "--", *arguments]

@@ -2,62 +2,102 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kstate.cli.options import code_of, examples
+from kstate.cli.output import as_json, line
+from kstate.config import load_config
 from kstate.errors import SchemaError
 
+if TYPE_CHECKING:
+    from kstate.codec.avro import AvroCodec
+
 DIRECTORY = "schemas"
+BAD = ("incompatible", "missing")
 
 
-@click.group(epilog="Example: kstate schema check processors.bank:Bank")
+@click.group(epilog=examples("kstate schema check processors.bank:Bank"))
 def schema() -> None:
-    """Freeze today's schemas, or check that today's code reads all that was frozen."""
+    """Freeze the schemas of processors, or check them.
+
+    A frozen schema is a file under version control. What was ever frozen may still be stored
+    somewhere, so today's code must be able to read it.
+    """
 
 
 def _arguments(function: Any) -> Any:
-    option = click.option(
-        "--dir", "directory", default=DIRECTORY, show_default=True,
-        type=click.Path(file_okay=False, path_type=Path), help="Where the schemas are.",
-    )  # fmt: skip
-    return click.argument("targets", nargs=-1, required=True, metavar="PROCESSOR...")(
-        option(function)
-    )
+    for decorate in (
+        click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines."),
+        click.option("--config", "file", metavar="FILE",
+                     type=click.Path(dir_okay=False, path_type=Path),
+                     help="A file of settings; kstate.toml by default, where there is one."),
+        click.option("--dir", "directory", default=DIRECTORY, show_default=True, metavar="DIR",
+                     type=click.Path(file_okay=False, path_type=Path),
+                     help="Where the files are: DIR/<processor>/<Type>.avsc."),
+        click.argument("targets", nargs=-1, required=True, metavar="TARGET..."),
+    ):  # fmt: skip
+        function = decorate(function)
+    return function
 
 
-def _codec(target: str) -> Any:
+def _codecs(targets: tuple[str, ...], file: Path | None) -> list[AvroCodec]:
     from kstate.codec.avro import AvroCodec
-    from kstate.config import load_config
     from kstate.processor import definition_of
-    from kstate.wiring import load_processor
 
-    processor = load_processor(target, load_config({}).processors)
-    return AvroCodec(definition_of(processor))
+    config = load_config({}, file=file)
+    return [AvroCodec(definition_of(code_of(target, config))) for target in targets]
 
 
-@schema.command(epilog="Example: kstate schema freeze processors.bank:Bank")
+@schema.command(epilog=examples("kstate schema freeze processors.bank:Bank"))
 @_arguments
-def freeze(targets: tuple[str, ...], directory: Path) -> None:
-    """Write the schema of each type to DIR/<processor>/<Type>.avsc; older versions stay beside."""
+def freeze(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons: bool) -> None:
+    """Write today's schemas into files.
+
+    A version that was frozen before and differs stays beside the new one. Nothing is written for
+    a processor with an incompatible change. TARGET is module:Class, or a name listed under
+    processors in kstate.toml.
+    """
     from kstate.codec.schemas import freeze as freeze_schemas
 
-    for target in targets:
-        for written in freeze_schemas(_codec(target), directory):
-            click.echo(f"{written.outcome:10} {written.path}")
+    for codec in _codecs(targets, file):
+        for written in freeze_schemas(codec, directory):
+            found = {"type": written.type_name, "outcome": written.outcome}
+            path = str(written.path)
+            line(as_json({**found, "path": path}) if as_jsons else f"{written.outcome:10} {path}")
 
 
-@schema.command(epilog="Example: kstate schema check processors.bank:Bank")
+@schema.command(epilog=examples("kstate schema check processors.bank:Bank"))
 @_arguments
-def check(targets: tuple[str, ...], directory: Path) -> None:
-    """Say, per type, whether today's code reads everything ever frozen; fails when it does not."""
+def check(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons: bool) -> None:
+    """Say whether today's code reads all that was frozen.
+
+    Prints one verdict per type: ok, new (not frozen yet), incompatible, or missing (frozen, and no
+    type of today's code); fails when one of the last two is among them. TARGET is module:Class, or
+    a name listed under processors in kstate.toml.
+    """
     from kstate.codec.schemas import check as check_schemas
 
-    bad = 0
-    for target in targets:
-        for finding in check_schemas(_codec(target), directory):
-            bad += finding.verdict in ("incompatible", "missing")
-            click.echo(f"{finding.verdict:13} {finding.type_name}: {finding.sentence}".rstrip(": "))
+    verdicts: Counter[str] = Counter()
+    for codec in _codecs(targets, file):
+        for finding in check_schemas(codec, directory):
+            verdicts[finding.verdict] += 1
+            if as_jsons:
+                line(as_json({"processor": codec.processor, **_fields(finding)}))
+            else:
+                line(f"{finding.verdict:13} {codec.processor}: {finding.sentence}")
+    bad = sum(verdicts[verdict] for verdict in BAD)
     if bad:
-        raise SchemaError(f"{bad} types cannot be read as they were frozen: see above")
+        raise SchemaError(
+            f"{bad} of {verdicts.total()} types cannot be read as they were frozen: mend them as "
+            "said above"
+        )
+
+
+def _fields(finding: Any) -> dict[str, str]:
+    return {
+        "type": finding.type_name, "verdict": finding.verdict, "sentence": finding.sentence,
+    }  # fmt: skip

@@ -3,42 +3,77 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import click
 
-from kstate.cli.options import common, reference
+from kstate.cli.options import common, examples, existing_log, reference
 from kstate.cli.output import show
+from kstate.client import Client, ProcessorRef
 from kstate.config import Config
-from kstate.core.topics import Topics
-from kstate.errors import BadCommand, ConfigError
-from kstate.processor import name_of
+from kstate.core.messages import RESERVED_NAMESPACE
+from kstate.errors import BadCommand
+from kstate.processor import definition_of, name_of
+
+OWN_HEADERS = frozenset(
+    {"command-id", "content-type", "expected-seq", "reply-partition", "reply-to", "type"}
+)
+"""Headers that other options, or kstate itself, set."""
+
+
+class Ready(NamedTuple):
+    """A command as bytes, and what makes a value of its reply."""
+
+    value: bytes
+    decode_reply: Callable[[bytes], Any]
 
 
 def _arguments(function: Any) -> Any:
     for decorate in (
         click.option("--header", "headers", metavar="NAME=VALUE", multiple=True,
-                     help="A header of the command; may be repeated."),
+                     help="A header of the command record; may be repeated."),
         click.option("--expected-seq", type=click.IntRange(0), metavar="N",
-                     help="Run it only while the entity is at this seq."),
-        click.option("--command-id", metavar="ID", help="Its id: the same id, the same answer."),
+                     help="Run the command only while the entity is at this seq."),
+        click.option("--command-id", metavar="ID", callback=_utf8,
+                     help="The command's id: a repetition with the same id does not run again."),
         click.option("--fields", "document", metavar="JSON",
-                     help="The command's fields as a JSON object; '-' reads standard input."),
+                     help="The fields as one JSON object, for nested values; - reads it from "
+                          "standard input."),
         click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]..."),
-        click.argument("command"),
+        click.argument("command", metavar="COMMAND"),
         click.argument("persist_id", metavar="ID"),
-        click.argument("target", metavar="PROCESSOR"),
+        click.argument("target", metavar="TARGET"),
     ):  # fmt: skip
         function = decorate(function)
     return function
 
 
-@click.command(epilog="Example: kstate call bank acct-1 Deposit amount=5")
+def _utf8(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.isprintable():
+        raise click.BadParameter("it is no printable text")
+    return value
+
+
+@click.command(
+    epilog=examples(
+        "kstate call bank acct-1 Deposit amount=5",
+        "kstate call bank acct-1 Transfer to=acct-2 amount=3 --expected-seq 1",
+        """kstate call bank acct-1 Deposit --fields '{"amount": 5}'""",
+    )
+)
 @common
 @_arguments
-@click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait.")
-@click.option("--json", "as_json", is_flag=True, help="Print the reply as JSON.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="How many seconds to wait for the reply.",
+)
+@click.option("--json", "as_jsons", is_flag=True, help="Print the reply as JSON.")
 def call(
     config: Config,
     target: str,
@@ -50,32 +85,38 @@ def call(
     expected_seq: int | None,
     headers: tuple[str, ...],
     timeout: float,
-    as_json: bool,
+    as_jsons: bool,
 ) -> None:
     """Send a command and print its reply.
 
-    PROCESSOR is a name (its code is not needed) or module:Class; COMMAND is the name of one of its
-    commands, FIELD=VALUE its fields.
+    TARGET is the name of a processor, whose code is not needed: the schemas that its workers
+    published say which commands there are. With module:Class the schemas are those of that code.
+    ID is the persist id, COMMAND the name of a command, FIELD=VALUE its fields.
     """
-    from kstate.codec.generic import decode_datum
     from kstate.wiring import connect
 
-    with connect(config.log, prefix=config.prefix) as client:
-        name = name_of(reference(target, config))
-        value, book = encoded(config, name, command, fields, document)
+    processor = reference(target, config)
+    with connect(existing_log(config), prefix=config.prefix) as client:
+        ready = _prepare(client, processor, command, fields, document)
         begun = client.begin_encoded(
-            name,
+            processor,
             persist_id,
-            value,
-            lambda reply: decode_datum(reply, book)[1] if reply else None,
+            ready.value,
+            ready.decode_reply,
             command_id,
             expected_seq,
-            parse_headers(headers),
+            _headers(headers),
         )
-        show(client.wait(name, begun, timeout), as_json)
+        reply = client.wait(processor, begun, timeout)
+    show(reply, as_jsons)
 
 
-@click.command(epilog="Example: kstate cast bank acct-1 Deposit amount=5")
+@click.command(
+    epilog=examples(
+        "kstate cast bank acct-1 Deposit amount=5",
+        "kstate cast bank acct-1 Deposit --fields - < deposit.json",
+    )
+)
 @common
 @_arguments
 def cast(
@@ -89,70 +130,112 @@ def cast(
     expected_seq: int | None,
     headers: tuple[str, ...],
 ) -> None:
-    """Send a command without waiting for a reply; prints its command id once it is stored."""
+    """Send a command without waiting for a reply.
+
+    Prints the command's id once the command is stored. The arguments are those of call.
+    """
     from kstate.wiring import connect
 
-    with connect(config.log, prefix=config.prefix) as client:
-        name = name_of(reference(target, config))
-        value, _ = encoded(config, name, command, fields, document)
+    processor = reference(target, config)
+    with connect(existing_log(config), prefix=config.prefix) as client:
+        ready = _prepare(client, processor, command, fields, document)
         sent = client.cast_encoded(
-            name,
+            processor,
             persist_id,
-            value,
+            ready.value,
             command_id=command_id,
             expected_seq=expected_seq,
-            headers=parse_headers(headers),
+            headers=_headers(headers),
         )
         client.flush()
     click.echo(sent)
 
 
-def encoded(
-    config: Config, name: str, command: str, fields: Sequence[str], document: str | None
-) -> tuple[bytes, Any]:
-    """A command as bytes, by its newest published schema; and the book of schemas."""
+def _prepare(
+    client: Client,
+    processor: ProcessorRef,
+    command: str,
+    fields: Sequence[str],
+    document: str | None,
+) -> Ready:
+    """Encodes a command by its schema; raises `BadCommand` for what is not as the schema has it."""
     from kstate.codec.jsonform import encode_json
     from kstate.codec.texts import from_text, parse_json
     from kstate.codec.writers import header
-    from kstate.wiring import learned_book, open_log
 
-    log = open_log(config.log)
-    try:
-        book = learned_book(log, _existing(log, name, config))
-    finally:
-        log.close()
-    schemas = {entry.type_name: entry.schema for entry in book if entry.kind == "command"}
-    schemas = {known: each for known, each in schemas.items() if known != "GetState"}
+    client.journal(processor).partitions()  # says what to do when the processor is not there
+    schemas, decode = _known(client, processor, command)
     if command not in schemas:
         known = ", ".join(sorted(schemas)) or "none"
-        raise BadCommand(f"{name} has no command {command!r}; it has {known}", "unknown-type")
+        raise BadCommand(
+            f"{name_of(processor)} has no command {command!r}; it has: {known}", "unknown-type"
+        )
+    if document is not None and fields:
+        raise click.UsageError("give the fields as FIELD=VALUE or with --fields, not both")
     schema = schemas[command]
-    if document is not None:
-        if fields:
-            raise click.UsageError("give the fields as FIELD=VALUE or with --fields, not both")
-        content = sys.stdin.read() if document == "-" else document
-        values = parse_json(content.encode())
-    else:
-        values = from_text(schema, dict(_pair(each, "FIELD=VALUE") for each in fields))
-    return header(schema) + encode_json(schema, values), book
+    try:
+        if document is None:
+            values = from_text(schema, _pairs(fields, "FIELD=VALUE"))
+        else:
+            given = document.encode(errors="surrogateescape")
+            values = parse_json(sys.stdin.buffer.read() if document == "-" else given)
+        datum = encode_json(schema, values)
+    except BadCommand as error:
+        known = ", ".join(field["name"] for field in schema["fields"]) or "none"
+        if "is no field of" in str(error):
+            raise
+        raise BadCommand(f"{error}; the fields of {command} are: {known}", error.code) from error
+    return Ready(header(schema) + datum, decode)
 
 
-def _existing(log: Any, name: str, config: Config) -> Topics:
-    from kstate.query import missing
-
-    topics = Topics.of(name, config.prefix)
-    if topics.schemas not in log.topics([topics.schemas]):
-        raise ConfigError(missing(topics))
-    return topics
-
-
-def parse_headers(headers: Sequence[str]) -> dict[str, bytes]:
-    """``NAME=VALUE`` options as headers."""
-    return {name: value.encode() for name, value in (_pair(h, "NAME=VALUE") for h in headers)}
+def _known(
+    client: Client, processor: ProcessorRef, command: str
+) -> tuple[Mapping[str, Any], Callable[[bytes], Any]]:
+    """The schemas of a processor's commands by name, the newest of each; a decoder of replies."""
+    messages: Any = client.messages(processor)
+    if isinstance(processor, str):
+        messages.book.refresh()
+        return _commands(messages.book), partial(_plain_reply, command=command, book=messages.book)
+    handled = [cls for cls in definition_of(processor).commands if cls.__name__ == command]
+    return _commands(messages.schemas()), partial(messages.decode_reply, *handled)
 
 
-def _pair(text: str, form: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"{text!r} is not of the form {form}")
-    return name, value
+def _commands(entries: Any) -> Mapping[str, Any]:
+    # in the order of publication: the newest of several versions stays
+    return {
+        entry.type_name: entry.schema
+        for entry in entries
+        if entry.kind == "command" and entry.schema.get("namespace") != RESERVED_NAMESPACE
+    }
+
+
+def _plain_reply(reply: bytes, command: str, book: Any) -> Any:
+    """A reply as plain data; one that is carried in a record of its own (a time) is taken out."""
+    from kstate.codec.generic import decode_datum
+
+    if not reply:
+        return None
+    name, datum = decode_datum(reply, book)
+    carried = name is not None and name.endswith(f".{command}.Reply")
+    return datum["value"] if carried else datum
+
+
+def _headers(given: Sequence[str]) -> dict[str, bytes]:
+    headers = _pairs(given, "NAME=VALUE")
+    for name in headers:
+        if name in OWN_HEADERS:
+            raise click.UsageError(f"the header {name} is kstate's own: --header cannot set it")
+    # what a shell gives that is no UTF-8 comes as surrogates, and goes as the bytes it was
+    return {name: value.encode(errors="surrogateescape") for name, value in headers.items()}
+
+
+def _pairs(texts: Sequence[str], form: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{text!r} is not of the form {form}")
+        if name in found:
+            raise click.UsageError(f"{name} is given twice")
+        found[name] = value
+    return found

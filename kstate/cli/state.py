@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import click
 
-from kstate.cli.options import common, reference
+from kstate.cli.options import code_of, common, examples, existing_log, reference
 from kstate.cli.output import show
 from kstate.config import Config
 
 
-@click.command(epilog="Example: kstate state bank acct-1")
+@click.command(
+    epilog=examples(
+        "kstate state bank acct-1", "kstate state processors.bank:Bank acct-1 --at-seq 10"
+    )
+)
 @common
-@click.argument("target", metavar="PROCESSOR")
+@click.argument("target", metavar="TARGET")
 @click.argument("persist_id", metavar="ID")
-@click.option("--at-seq", type=click.IntRange(0), metavar="N", help="After this event.")
-@click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--at-seq", type=click.IntRange(0), metavar="N", help="The state after this event.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="How many seconds to wait for the owner.",
+)
+@click.option("--json", "as_jsons", is_flag=True, help="Print JSON.")
 def state(
     config: Config,
     target: str,
     persist_id: str,
     at_seq: int | None,
     timeout: float,
-    as_json: bool,
+    as_jsons: bool,
 ) -> None:
-    """Print the state of an entity.
+    """Print the state of an entity, now or then.
 
-    The owner answers for the state now; a state of the past is folded from the journal, which
-    needs the processor's code: PROCESSOR is then module:Class.
+    For now, the worker that owns the entity answers, and TARGET may be the name of a processor.
+    With --at-seq the events up to that one are folded here, which needs the processor's code:
+    TARGET is then module:Class, or a name listed under processors in kstate.toml.
     """
     from kstate.wiring import connect
 
-    with connect(config.log, prefix=config.prefix) as client:
-        found = client.state(reference(target, config), persist_id, at_seq=at_seq, timeout=timeout)
-        show(found, as_json)
+    processor = reference(target, config) if at_seq is None else code_of(target, config)
+    with connect(existing_log(config), prefix=config.prefix) as client:
+        found = client.state(processor, persist_id, at_seq=at_seq, timeout=timeout)
+    show(found, as_jsons)

@@ -2,118 +2,243 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import UTC, datetime
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from kstate.cli.options import common, reference
-from kstate.cli.output import as_json
+from kstate.cli.options import common, examples, existing_log, reference
+from kstate.cli.output import as_json, line, moment
 from kstate.config import Config
 from kstate.core.messages import Progress
-from kstate.core.topics import Topics
-from kstate.errors import ConfigError
+from kstate.core.topics import Topics, check_name
+from kstate.errors import ConfigError, TopicError
 from kstate.log.port import Log
 from kstate.processor import name_of
+from kstate.query import missing
 
-SUFFIX = ".schemas"
+SCHEMAS = ".schemas"
+LOOK_BACK = 20
+"""Offsets before the end of the snapshots among which the last snapshot is looked for."""
+PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One partition of one processor."""
+    """One partition of one processor; offsets are of the topic that the name says."""
 
     processor: str
     partition: int
-    owner: str | None
-    processed: int  # offset of the next command
-    lag: int  # commands not yet processed
-    entities: int
-    low_water: int  # journal offset
+    owner: str | None  # instance of the worker
+    committed: int | None  # commands: the next one to run; None: none ever ran
+    lag: int  # commands: offsets between the next one to run and the end
+    entities: int  # persist ids with at least one event
+    low_water: int | None  # journal: the oldest event that no snapshot covers
+    journal_start: int
+    journal_stable: int  # readers see nothing at or past it
     journal_end: int
-    hanging: bool  # a transaction is open on the journal: readers wait
+    hanging: bool  # a transaction is open on the journal: readers wait at `journal_stable`
+    last_snapshot: datetime | None  # None: none, or none among the last records
     dead_letters: int
 
 
-@click.command(epilog="Example: kstate status bank")
+@click.command(
+    epilog=examples("kstate status", "kstate status bank --log kafka://localhost:9092 --json")
+)
 @common
-@click.argument("targets", nargs=-1, metavar="[PROCESSOR]...")
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines.")
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines, one per partition.")
 def status(config: Config, targets: tuple[str, ...], as_jsons: bool) -> None:
-    """Show the partitions of processors: those given, or all on the log."""
+    """Show partitions, owners, lag and entities.
+
+    TARGET is the name of a processor or module:Class; without one, all processors are shown whose
+    topics are on the log under the prefix. The figures are offsets: on Kafka, some of them are
+    taken by transactions and not by records.
+    """
     from kstate.wiring import open_log
 
-    log = open_log(config.log)
+    names = [name_of(reference(target, config)) for target in targets]
+    log = open_log(existing_log(config))
     try:
-        names = [name_of(reference(target, config)) for target in targets]
         rows = [
             row
-            for name in names or _all(log, config.prefix)
+            for name in names or _found(log, config.prefix)
             for row in rows_of(log, Topics.of(name, config.prefix), name)
         ]
     finally:
         log.close()
     if as_jsons:
         for row in rows:
-            click.echo(as_json(asdict(row)))
+            shown = moment(row.last_snapshot) if row.last_snapshot else None
+            line(as_json({**asdict(row), "last_snapshot": shown}))
     elif rows:
         _show(rows)
     else:
-        click.echo("no processors on this log")
+        prefix = f" under the prefix {config.prefix!r}" if config.prefix else ""
+        click.echo(f"no processor has topics on {config.log}{prefix}", err=True)
 
 
-def _all(log: Log, prefix: str) -> list[str]:
-    return sorted(
-        name.removeprefix(prefix).removesuffix(SUFFIX)
-        for name in log.topics()
-        if name.startswith(prefix) and name.endswith(SUFFIX)
-    )
+def _found(log: Log, prefix: str) -> list[str]:
+    """The names of the processors whose topics are on the log."""
+    there = log.topics()
+    found = []
+    for topic in there:
+        if not (topic.startswith(prefix) and topic.endswith(SCHEMAS)):
+            continue
+        name = topic.removeprefix(prefix).removesuffix(SCHEMAS)
+        try:
+            check_name(name)
+        except ConfigError:
+            continue  # a processor under another prefix, or somebody else's topic
+        topics = Topics.of(name, prefix)
+        if {topics.commands, topics.journal, topics.snapshots, topics.dead_letters} <= set(there):
+            found.append(name)
+    return sorted(found)
 
 
 def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
-    """The partitions of one processor; raises `ConfigError` when it is not on the log."""
-    from kstate.query import missing
-
+    """The partitions of one processor; raises `TopicError` when it is not on the log."""
     if topics.commands not in log.topics([topics.commands]):
-        raise ConfigError(missing(topics))
-    progress = log.progress(topics.group, topics.commands)
+        raise TopicError(missing(topics))
     owners = log.owners(topics.group, topics.commands)
+    committed = log.progress(topics.group, topics.commands)
     commands, journal = log.ends(topics.commands), log.ends(topics.journal)
-    dead = log.ends(topics.dead_letters)
+    dead_letters = log.ends(topics.dead_letters)
+    snapshots = _last_times(log, topics.snapshots)
     rows = []
-    for number, ends in commands.items():
-        committed = progress.get(number)
-        parsed = Progress.parse(committed.offset, committed.metadata) if committed else None
-        done = parsed[0] if parsed else Progress(ends.start, journal[number].start, -1, 0)
+    for number, ends in sorted(commands.items()):
+        done = committed.get(number)
+        parsed = None if done is None else Progress.parse(done.offset, done.metadata)
         rows.append(
             Row(
                 processor=name,
                 partition=number,
                 owner=owners.get(number),
-                processed=done.offset,
-                lag=max(0, ends.end - done.offset),
-                entities=done.entities,
-                low_water=done.low_water,
+                committed=None if done is None else done.offset,
+                lag=max(0, ends.end - (ends.start if done is None else done.offset)),
+                entities=parsed[0].entities if parsed else 0,
+                low_water=parsed[0].low_water if parsed else None,
+                journal_start=journal[number].start,
+                journal_stable=journal[number].stable,
                 journal_end=journal[number].end,
                 hanging=journal[number].stable < journal[number].end,
-                dead_letters=dead[number].end - dead[number].start,
+                last_snapshot=snapshots.get(number),
+                dead_letters=dead_letters[number].end - dead_letters[number].start,
             )
         )
     return rows
 
 
-def _show(rows: list[Row]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in ("processor", "partition", "owner"):
-        table.add_column(title)
-    for title in ("processed", "lag", "entities", "low-water", "journal end", "dead letters"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        end = f"{row.journal_end}{' (open transaction)' if row.hanging else ''}"
-        figures: tuple[Any, ...] = (
-            row.processed, row.lag, row.entities, row.low_water, end, row.dead_letters,
+def _last_times(log: Log, topic: str) -> dict[int, datetime]:
+    """Per partition, the time of the newest snapshot among the last records."""
+    starts = {
+        partition: max(ends.start, ends.stable - LOOK_BACK)
+        for partition, ends in log.ends(topic).items()
+        if ends.stable > ends.start
+    }
+    if not starts:
+        return {}
+    times: dict[int, int] = {}
+    waiting = set(starts)
+    reader = log.reader()
+    try:
+        reader.assign(topic, starts)
+        deadline = time.monotonic() + PATIENCE_S
+        while waiting and time.monotonic() < deadline:
+            chunk = reader.poll(len(starts) * LOOK_BACK, 0.2)
+            for record in chunk.records:
+                if record.value is not None and not (record.key or b"\0").startswith(b"\0"):
+                    times[record.partition] = record.timestamp
+            waiting -= set(chunk.ends)
+    finally:
+        reader.close()
+    return {number: datetime.fromtimestamp(at / 1000, UTC) for number, at in times.items()}
+
+
+# -- for people ----------------------------------------------------------------------------------
+
+TITLES = (
+    "processor", "partition", "owner", "committed", "lag", "entities", "low-water", "journal",
+    "last snapshot", "dead letters",
+)  # fmt: skip
+LEFT = ("processor", "owner", "last snapshot")
+
+
+def _show(rows: Sequence[Row]) -> None:
+    cells = [_cells(row) for row in rows]
+    if sys.stdout.isatty():
+        _table(cells)
+    else:
+        titles = tuple(title.replace(" ", "-") for title in TITLES)
+        for text in _aligned([titles, *cells]):
+            line(text)
+    for remark in _remarks(rows):
+        click.echo(remark, err=True)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    journal = f"{row.journal_start}..{row.journal_end}"
+    return (
+        row.processor,
+        str(row.partition),
+        row.owner or "-",
+        _or_dash(row.committed),
+        str(row.lag),
+        str(row.entities),
+        _or_dash(row.low_water),
+        journal,
+        "-" if row.last_snapshot is None else moment(row.last_snapshot)[:19] + "Z",
+        str(row.dead_letters),
+    )
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _table(cells: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in TITLES:
+        table.add_column(
+            title, justify="left" if title in LEFT else "right", no_wrap=title != "owner",
+            overflow="fold",
         )  # fmt: skip
-        table.add_row(row.processor, str(row.partition), row.owner or "-", *map(str, figures))
-    Console(soft_wrap=True).print(table)
+    for each in cells:
+        table.add_row(*each)
+    Console(highlight=False).print(table)
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if title in LEFT else cell.rjust(width)
+            for title, cell, width in zip(TITLES, row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _remarks(rows: Iterable[Row]) -> list[str]:
+    """What somebody should look after, in words."""
+    remarks = []
+    unowned: dict[str, int] = {}
+    for row in rows:
+        if row.owner is None:
+            unowned[row.processor] = unowned.get(row.processor, 0) + 1
+        if row.hanging:
+            remarks.append(
+                f"{row.processor}: a transaction is open on partition {row.partition} of the "
+                f"journal: readers wait at offset {row.journal_stable}"
+            )
+    return [*(_unowned(name, count) for name, count in unowned.items()), *remarks]
+
+
+def _unowned(name: str, count: int) -> str:
+    return f"{name}: nobody owns {count} of its partitions: is a worker running (kstate run)?"
