@@ -113,16 +113,22 @@ class Worker:
 
     def _sit(self, running: Running) -> None:
         """Holds one seat until it is lost or the worker stops."""
-        member = self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
+        try:
+            member = self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
+        except LogUnavailable as error:
+            self._wait_for_log(error)
+            return
         try:
             while not self._stopping.is_set():
                 self._cycle(member, running)
-        except (Fenced, OutcomeUnknown) as error:
+        except LogUnavailable as error:  # in the middle of a recovery, which then begins again
+            self._wait_for_log(error)
+        except (Fenced, OutcomeUnknown, TransactionAborted) as error:
             self._rebuilds += 1
             if self._rebuilds > MAX_REBUILDS:
                 raise LogError(
-                    f"{self.name}: the seat in the group was lost {self._rebuilds} times in a row, "
-                    f"last because {error}"
+                    f"{self.name}: gives up after {self._rebuilds} failures in a row without a "
+                    f"commit in between, last because {error}"
                 ) from error
             logger.warning("%s: seat lost (%s); taking it anew", self.name, error)
         finally:
@@ -137,18 +143,22 @@ class Worker:
         try:
             polled = member.poll(room, 0.0 if waiting else IDLE_S)
         except LogUnavailable as error:
-            self._teller.unavailable(error)
-            self._stopping.wait(RETRY_S)
+            self._wait_for_log(error)
             return
-        self._teller.available()
         self._lose(polled.revoked)
         for assignment in polled.assigned:
             self._partitions.take(assignment, member)
         self._backlog.extend(polled.records)
         if self._partitions.recovering:
             self._partitions.recover(time.monotonic() + RECOVERY_SLICE_S)
+        if not self._partitions.recovering:
+            self._teller.available()
         if self._backlog:
             self._work(member, running)
+
+    def _wait_for_log(self, error: LogUnavailable) -> None:
+        self._teller.unavailable(error)
+        self._stopping.wait(RETRY_S)
 
     def _lose(self, revoked: Sequence[Assignment]) -> None:
         if not revoked:
