@@ -96,6 +96,9 @@ class Runner:
             code, reason = _words(no)
             self._answer(batch, envelope, REJECTED, None, staged.seq, code, reason)
             return
+        except SystemExit as error:
+            # it would end every worker that comes to this command
+            raise Failed(RuntimeError("the handler called sys.exit")) from error
         except Exception as error:
             raise Failed(error) from error
         finally:

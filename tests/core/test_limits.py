@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -339,6 +340,24 @@ def test_a_forwarded_command_without_an_id_gets_one_that_stays() -> None:
     bench.shard.step(bench.put(persist(1), key=key_of(1, 3), asks=""), 0)
     (forwarded,) = bench.shard.batch.writes
     assert forwarded.headers == [("command-id", b"0:0")]
+
+
+# -- handlers that want too much -----------------------------------------------------------------
+
+
+def test_a_handler_that_calls_sys_exit_fails_and_does_not_end_the_worker() -> None:
+    class Exits(Program):
+        @command
+        def do(self, ctx: Context[Tally], cmd: Do) -> str:
+            ctx.persist(Put(1))
+            sys.exit(3)
+
+    bench = Bench(processor=Exits)
+    bench.run(bench.put(Do(())))
+    assert status(bench) == "error"
+    assert bench.journal() == []
+    (dead,) = bench.log.records[bench.topics.dead_letters]
+    assert dict(dead.headers)["error"] == b"the handler called sys.exit"
 
 
 # -- on_error = "stop" ---------------------------------------------------------------------------
