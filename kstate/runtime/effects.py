@@ -59,7 +59,7 @@ class Effects:
         while (effect := self._waiting.get()) is not None:
             try:
                 effect()
-            except Exception:
+            except (Exception, SystemExit):  # an effect cannot end the effects behind it
                 self.failed += 1
                 logger.exception("an after-commit effect failed")
             else:
