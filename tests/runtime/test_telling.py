@@ -1,0 +1,95 @@
+"""An operator is told, and not drowned."""
+
+from __future__ import annotations
+
+import pytest
+
+from kstate.core.batch import Fault
+from kstate.runtime.telling import MAX_FAULTS, PERIOD_S, Teller
+
+
+class Time:
+    """The teller's clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("kstate.runtime.telling.time.monotonic", lambda: self.now)
+
+
+def fault(offset: int = 0, what: str = "command") -> Fault:
+    return Fault(what, 0, offset, b"a", ValueError(f"no {offset}"))
+
+
+def test_a_log_that_is_away_is_told_when_it_goes_and_when_it_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    teller = Teller("bank")
+    for _ in range(2):
+        for _ in range(3):
+            teller.unavailable(ValueError("no route"))
+        for _ in range(3):
+            teller.available()
+    assert caplog.messages == 2 * [
+        "bank: waiting for the log: no route",
+        "bank: the log is back",
+    ]
+
+
+def test_a_log_that_was_never_away_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
+    Teller("bank").available()
+    assert caplog.messages == []
+
+
+def test_a_command_in_the_dead_letters_is_told_with_its_place_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Teller("bank").faults([fault(7)])
+    assert caplog.messages == [
+        "bank: the command at 0:7 for b'a' is in the dead letters: ValueError: no 7"
+    ]
+
+
+def test_a_snapshot_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Teller("bank").faults([fault(what="snapshot")])
+    assert caplog.messages == ["bank: no snapshot of b'a': no 0"]
+
+
+def test_ten_faults_of_a_minute_are_told_and_the_others_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Time(monkeypatch)
+    teller = Teller("bank")
+    teller.faults([fault(n) for n in range(MAX_FAULTS)])
+    assert len(caplog.messages) == MAX_FAULTS
+    for n in range(500):
+        teller.faults([fault(n)])
+    assert len(caplog.messages) == MAX_FAULTS + 1
+    assert "further faults of this minute are counted" in caplog.messages[-1]
+
+
+def test_the_next_minute_tells_how_many_there_were_and_begins_anew(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = Time(monkeypatch)
+    teller = Teller("bank")
+    teller.faults([fault(n) for n in range(500)])
+    caplog.clear()
+    time.now += PERIOD_S
+    teller.faults([fault(1)])
+    assert caplog.messages == []
+    time.now += 0.1
+    teller.faults([fault(2)])
+    assert caplog.messages[0] == "bank: 501 faults in the last period"
+    assert "0:2" in caplog.messages[1]
+
+
+def test_a_quiet_minute_is_not_told_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = Time(monkeypatch)
+    teller = Teller("bank")
+    teller.faults([fault(1)])
+    time.now += PERIOD_S + 1
+    caplog.clear()
+    teller.faults([fault(2)])
+    assert len(caplog.messages) == 1
