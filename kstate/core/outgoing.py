@@ -11,6 +11,8 @@ from kstate.core.messages import Headers, Record, Write
 from kstate.core.topics import Topics, event_key
 
 MAX_ERROR_BYTES = 1024
+HEADER_FRAME_BYTES = 16
+"""More than a log takes to frame a header."""
 
 OK = b"ok"
 REJECTED = b"rejected"
@@ -93,8 +95,8 @@ class Outgoing:
         headers = record.headers
         if not envelope.given_id:
             # a second forwarding would give it another id: fix the one it has here
-            headers = [header for header in headers if header[0] != "command-id"]
-            headers.append(("command-id", envelope.command_id))
+            named = [header for header in headers if header[0] != "command-id"]
+            headers = self._if_it_fits(record, [*named, ("command-id", envelope.command_id)])
         return Write(self._topics.commands, partition, record.key, record.value, headers, now)
 
     def may_reply(self, envelope: Envelope) -> bool:
@@ -144,6 +146,13 @@ class Outgoing:
             ("error", str(error).encode(errors="replace")[:MAX_ERROR_BYTES]),
             ("source", b"%d:%d" % (record.partition, record.offset)),
         ]
+        headers = self._if_it_fits(record, headers)
         return Write(
             self._topics.dead_letters, self._partition, record.key, record.value, headers, now
         )
+
+    def _if_it_fits(self, record: Record, headers: Headers) -> Headers:
+        """``headers``, or the record's own where it is too near to the log's limit for more."""
+        size = len(record.key or b"") + len(record.value or b"")
+        size += sum(len(name) + len(value or b"") + HEADER_FRAME_BYTES for name, value in headers)
+        return headers if size <= self._machine.policy.max_record_bytes else record.headers

@@ -236,9 +236,6 @@ def at_the_limit(world: World, value: bytes, headers: list[tuple[str, bytes]]) -
             return
 
 
-@pytest.mark.xfail(
-    raises=RecordTooLarge, reason="a dead letter is a little larger than the record it is made of"
-)
 def test_a_bad_record_at_the_limit_is_dead_lettered(world: World) -> None:
     world.run(Big, url=world.limited(LIMIT))
     at_the_limit(world, b"bad", [])
@@ -246,9 +243,6 @@ def test_a_bad_record_at_the_limit_is_dead_lettered(world: World) -> None:
     assert len(world.dead_letters(Big)) == 1
 
 
-@pytest.mark.xfail(
-    raises=RecordTooLarge, reason="a forwarded record without an id is a little larger than it came"
-)
 def test_a_record_at_the_limit_on_the_wrong_partition_is_forwarded(world: World) -> None:
     world.run(Big, url=world.limited(LIMIT))
     assert partition_for(b"a", 2) == 0
