@@ -15,12 +15,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from kstate.errors import ConfigError, DefinitionError, SchemaError
+
 MAX_QUICK_DEATHS = 5
 QUICK_S = 30.0
 FIRST_PAUSE_S = 0.5
 LOOK_S = 0.1
 GRACE_S = 1.0
 """What a process gets beyond its own timeout to end by itself."""
+
+HOPELESS = frozenset({2, *(each.exit_code for each in (ConfigError, DefinitionError, SchemaError))})
+"""Exit codes of what another try cannot mend: wrong usage, settings, code or schemas."""
 
 logger = logging.getLogger("kstate.workers")
 
@@ -85,6 +90,9 @@ class Workers:
         code = _close(slot.process)
         slot.quick_deaths = slot.quick_deaths + 1 if now - slot.began < QUICK_S else 1
         pid, slot.process = slot.process.pid, None
+        if code in HOPELESS:
+            logger.error("the worker with pid %d ended with %d: giving up", pid, code)
+            return code
         if slot.quick_deaths >= MAX_QUICK_DEATHS:
             logger.error(
                 "the worker with pid %d ended with %d, like %d before it: giving up",

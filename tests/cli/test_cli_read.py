@@ -1,0 +1,263 @@
+"""``kstate query``, ``kstate replay`` and ``kstate state``."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shells import Shell, shell_on
+from shop import Cancel, Put, Shop
+from world import World
+
+
+def lines(text: str) -> list[Any]:
+    """JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def places(events: list[Any]) -> list[tuple[str, int]]:
+    """Which events these are."""
+    return [(each["persist_id"], each["seq"]) for each in events]
+
+
+@pytest.fixture
+def filled(shell: Shell, world: World) -> Shell:
+    """A shop with some orders, one of them cancelled."""
+    for persist_id, count in (("o-1", 1), ("o-2", 200), ("o-1", 2), ("gone", 3), ("o-1", 300)):
+        world.call(Shop, persist_id, Put(count))
+    world.call(Shop, "gone", Cancel())
+    return shell
+
+
+# -- query ---------------------------------------------------------------------------------------
+
+
+def test_events_of_an_id_come_in_the_order_of_their_seq(filled: Shell) -> None:
+    printed = filled("query", "shop", "--id", "o-1").stdout
+    assert re.sub(r"  \S+Z  ", " ", printed).splitlines() == [
+        'o-1@1 Added item={"name": "thing", "count": 1, "size": "SMALL"}',
+        'o-1@2 Added item={"name": "thing", "count": 2, "size": "SMALL"}',
+        'o-1@3 Added item={"name": "thing", "count": 300, "size": "SMALL"}  [many]',
+    ]
+
+
+def test_a_class_prints_the_same_as_a_name(filled: Shell) -> None:
+    assert filled("query", "shop:Shop").stdout == filled("query", "shop").stdout != ""
+
+
+def test_events_are_found_by_tag(filled: Shell) -> None:
+    found = lines(filled("query", "shop", "--tag", "many", "--json").stdout)
+    assert set(places(found)) == {("o-2", 1), ("o-1", 3)}
+
+
+def test_without_a_question_every_event_is_printed(filled: Shell) -> None:
+    assert len(filled("query", "shop").stdout.splitlines()) == 6
+
+
+def test_json_has_all_that_is_known_of_an_event(filled: Shell) -> None:
+    (event,) = lines(filled("query", "shop", "--id", "o-2", "--json").stdout)
+    assert event["event"] == {"item": {"name": "thing", "count": 200, "size": "SMALL"}}
+    assert event.keys() == {
+        "persist_id", "seq", "type", "event", "tags", "at", "command_id", "partition", "offset",
+        "position",
+    }  # fmt: skip
+
+
+def test_the_ids_are_those_that_exist(filled: Shell) -> None:
+    assert filled("query", "shop", "--ids").stdout == "o-1\no-2\n"
+    assert lines(filled("query", "shop", "--ids", "--json").stdout) == ["o-1", "o-2"]
+
+
+def test_a_limit_ends_a_query(filled: Shell) -> None:
+    assert len(filled("query", "shop", "--limit", "2").stdout.splitlines()) == 2
+    assert filled("query", "shop", "--ids", "--limit", "1").stdout == "o-1\n"
+
+
+def test_a_position_goes_on_behind_its_event(filled: Shell) -> None:
+    everything = lines(filled("query", "shop", "--json").stdout)
+    position = everything[2]["position"]
+    rest = lines(filled("query", "shop", "--json", "--after", position).stdout)
+    assert [each["position"] for each in rest] == [each["position"] for each in everything[3:]]
+
+
+def test_a_position_that_is_none_is_refused(filled: Shell) -> None:
+    result = filled("query", "shop", "--after", "here")
+    assert result.exit_code == 3
+    assert "it looks like 0:17,1:4" in result.stderr
+
+
+def test_a_followed_query_prints_what_comes(filled: Shell) -> None:
+    result = filled("query", "shop", "--id", "o-1", "--follow", "--limit", "3")
+    assert len(result.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--id", "a", "--tag", "b"),
+        ("--ids", "--follow"),
+        ("--id", "a", "--after", "0:1"),
+        ("--limit", "0"),
+    ],
+)
+def test_questions_that_do_not_go_together_are_usage_errors(
+    filled: Shell, arguments: tuple[str, ...]
+) -> None:
+    assert filled("query", "shop", *arguments).exit_code == 2
+
+
+# -- replay --------------------------------------------------------------------------------------
+
+
+def test_a_replay_prints_the_events_of_the_given_ids(filled: Shell) -> None:
+    found = lines(filled("replay", "shop", "o-2", "o-1", "--json").stdout)
+    assert places(found) == [("o-2", 1), ("o-1", 1), ("o-1", 2), ("o-1", 3)]
+
+
+def test_a_replay_without_ids_prints_every_event(filled: Shell) -> None:
+    assert filled("replay", "shop").stdout == filled("query", "shop").stdout
+
+
+def test_seqs_bound_a_replay_on_both_ends(filled: Shell) -> None:
+    found = lines(filled("replay", "shop", "--json", "--from-seq", "2", "--to-seq", "2").stdout)
+    assert set(places(found)) == {("o-1", 2), ("gone", 2)}
+
+
+def test_offsets_bound_a_replay_on_both_ends(filled: Shell) -> None:
+    everything = lines(filled("replay", "shop", "--json").stdout)
+    found = lines(
+        filled("replay", "shop", "--json", "--from-offset", "1", "--to-offset", "1").stdout
+    )
+    assert found
+    assert places(found) == places([e for e in everything if e["offset"] == 1])
+
+
+def test_times_bound_a_replay_on_both_ends(filled: Shell) -> None:
+    everything = lines(filled("replay", "shop", "--json").stdout)
+    at = everything[2]["at"]
+    found = lines(filled("replay", "shop", "--json", "--since", at, "--until", at).stdout)
+    assert places(found) == places([e for e in everything if e["at"] == at])
+
+
+def test_a_time_without_an_offset_is_utc(filled: Shell) -> None:
+    everything = lines(filled("replay", "shop", "--json").stdout)
+    last = max(e["at"] for e in everything)
+    found = filled("replay", "shop", "--json", "--until", last.removesuffix("Z"))
+    assert lines(found.stdout) == everything
+    assert filled("replay", "shop", "--since", "2999-01-01").stdout == ""
+
+
+def test_a_time_that_is_none_is_a_usage_error(filled: Shell) -> None:
+    result = filled("replay", "shop", "--since", "tomorrow")
+    assert result.exit_code == 2
+    assert "write it like 2026-03-01T12:00:00Z" in result.stderr
+
+
+def test_given_ids_are_shown_with_the_state_after_each_event(filled: Shell) -> None:
+    found = lines(filled("replay", "shop:Shop", "o-1", "--state", "--json").stdout)
+    assert [(e["seq"], e["state"]["total"]) for e in found] == [(1, 1), (2, 3), (3, 303)]
+    text = filled("replay", "shop:Shop", "o-2", "--state").stdout
+    assert "\n    → total=200 items=[" in text
+
+
+def test_a_shown_state_counts_the_events_before_the_beginning(filled: Shell) -> None:
+    found = lines(
+        filled("replay", "shop:Shop", "o-1", "--state", "--json", "--from-seq", "3").stdout
+    )
+    assert [(e["seq"], e["state"]["total"]) for e in found] == [(3, 303)]
+
+
+def test_without_ids_the_final_states_of_all_that_exist_are_printed(filled: Shell) -> None:
+    found = lines(filled("replay", "shop:Shop", "--state", "--json").stdout)
+    totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
+    assert totals == {"o-1": (3, 303), "o-2": (1, 200)}
+
+
+def test_final_states_as_of_a_seq_have_what_was_deleted_later(filled: Shell) -> None:
+    found = lines(filled("replay", "shop:Shop", "--state", "--json", "--to-seq", "1").stdout)
+    totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
+    assert totals == {"o-1": (1, 1), "o-2": (1, 200), "gone": (1, 3)}
+
+
+def test_final_states_as_of_a_time_end_there(filled: Shell) -> None:
+    everything = lines(filled("replay", "shop", "o-1", "--json").stdout)
+    until = ("--until", everything[1]["at"])
+    found = lines(filled("replay", "shop:Shop", "--state", "--json", *until).stdout)
+    totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
+    assert totals["o-1"] == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "bound", [("--from-seq", "2"), ("--from-offset", "1"), ("--since", "2026-01-01")]
+)
+def test_final_states_cannot_begin_later(filled: Shell, bound: tuple[str, str]) -> None:
+    result = filled("replay", "shop:Shop", "--state", *bound)
+    assert result.exit_code == 2
+    assert "folded from the first event on" in result.stderr
+
+
+def test_folding_needs_the_code(filled: Shell) -> None:
+    result = filled("replay", "shop", "--state")
+    assert result.exit_code == 3
+    assert "write module:Class" in result.stderr
+
+
+def test_a_name_in_the_settings_has_code(filled: Shell, directory: Path) -> None:
+    (directory / "kstate.toml").write_text('processors = ["shop:Shop"]\n')
+    assert filled("replay", "shop", "--state").exit_code == 0
+    assert filled("state", "shop", "o-1", "--at-seq", "1").exit_code == 0
+
+
+def test_progress_never_stands_between_the_data(filled: Shell, monkeypatch: Any) -> None:
+    monkeypatch.setattr("kstate.cli.progress.PERIOD_S", 0.0)
+    result = filled("replay", "shop", "--json")
+    assert len(lines(result.stdout)) == 6
+    assert re.search(r"journal records: \d+ of about 6 \([\d,]+/s\)", result.stderr)
+
+
+# -- state ---------------------------------------------------------------------------------------
+
+
+def test_the_owner_tells_the_state(filled: Shell) -> None:
+    result = filled("state", "shop", "o-2", "--json")
+    assert json.loads(result.stdout)["total"] == 200
+
+
+def test_an_id_without_events_has_its_initial_state(filled: Shell) -> None:
+    assert filled("state", "shop", "new").stdout == "total=0 items=[] notes=null\n"
+
+
+def test_a_state_of_the_past_is_folded(filled: Shell) -> None:
+    result = filled("state", "shop:Shop", "o-1", "--at-seq", "2", "--json")
+    assert json.loads(result.stdout)["total"] == 3
+
+
+def test_a_state_that_is_not_reached_yet_says_where_the_entity_is(filled: Shell) -> None:
+    result = filled("state", "shop:Shop", "o-1", "--at-seq", "9")
+    assert result.exit_code == 3
+    assert result.stderr == "kstate: 'o-1' is at seq 3, it has no seq 9 yet\n"
+
+
+def test_without_a_worker_the_state_now_times_out(filled: Shell, world: World) -> None:
+    world.stop()
+    assert filled("state", "shop", "o-1", "--timeout", "0.05").exit_code == 12
+
+
+def test_the_flag_comes_before_the_environment_and_the_file(
+    filled: Shell, world: World, directory: Path
+) -> None:
+    (directory / "kstate.toml").write_text('log = "sqlite:file.db"\n')
+    elsewhere = shell_on({"KSTATE_LOG": "sqlite:environment.db", "KSTATE_PREFIX": world.prefix})
+    assert "environment.db" in elsewhere("query", "shop").stderr
+    assert "file.db" in shell_on({})("query", "shop").stderr
+    assert elsewhere("query", "shop", "--log", world.url).exit_code == 0
+
+
+def test_a_settings_file_can_be_named(filled: Shell, directory: Path) -> None:
+    (directory / "other.toml").write_text('processors = ["shop:Shop"]\n')
+    shown = filled("replay", "shop", "--state", "--config", "other.toml")
+    assert shown.exit_code == 0
+    assert filled("query", "shop", "--config", "none.toml").exit_code == 3
