@@ -54,17 +54,21 @@ class Replies:
         self._fail(KStateError("the client was closed while the call waited"))
 
     def _run(self) -> None:
+        away = False
         while not self._closing.is_set():
             try:
                 chunk = self._reader.poll(CHUNK, WAIT_S)
             except LogUnavailable as error:
-                logger.warning("waiting for the log: %s", error)
+                if not away:
+                    logger.warning("replies from %s wait for the log: %s", self.topic, error)
+                away = True
                 self._closing.wait(WAIT_S)
                 continue
             except KStateError as error:
                 logger.error("replies from %s cannot be read: %s", self.topic, error)
                 self._fail(error)
                 return
+            away = False
             for record in chunk.records:
                 with self._lock:
                     future = self._waiting.pop(record.key or b"", None)

@@ -45,9 +45,7 @@ def open_log(url: str) -> Log:
         return EmbeddedLog.from_url(url)
     if scheme == "kafka":
         raise ConfigError("this version cannot run on Kafka yet: name an embedded log, sqlite:FILE")
-    raise ConfigError(
-        f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db"
-    )
+    raise ConfigError(f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db")
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -150,13 +148,6 @@ def codec_of(log: Log, topics: Topics, processor: AnyProcessor) -> tuple[AvroCod
     book = Book()
     schemas = SchemaTopic(log, topics, book)
     return AvroCodec(definition_of(processor), book, schemas.refresh), schemas
-
-
-def learned_book(log: Log, topics: Topics) -> Book:
-    """The schemas in a processor's schemas topic as it is now."""
-    book = Book()
-    SchemaTopic(log, topics, book).refresh()
-    return book
 
 
 def connect(url: str, *, prefix: str = "") -> Client:

@@ -4,58 +4,101 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 PERIOD_S = 5.0
 
-Advance = Callable[[int], None]
+
+class Shown(Protocol):
+    """How far the work is, on the screen."""
+
+    def advance(self, count: int) -> None:
+        """So many units were done since the last time."""
+
+    def clear(self) -> None:
+        """A line is about to be printed."""
 
 
 @contextmanager
-def progress(title: str, total: int, silent: bool = False) -> Iterator[Advance]:
-    """Gives a function that takes how many units were done since the last time.
+def progress(title: str, total: int, pauses: bool = False) -> Iterator[Shown]:
+    """Shows work of about ``total`` units.
 
-    ``silent``: nothing is printed on standard output meanwhile, so that a bar disturbs nobody.
+    ``pauses``: long stretches print nothing, so that a bar is of use in between where the output
+    is the same terminal.
     """
     if not sys.stderr.isatty():
-        yield _Lines(title, total).advance
-    elif silent or not sys.stdout.isatty():
-        with _bar(title, total) as advance:
-            yield advance
+        yield _Lines(title, total)
+    elif sys.stdout.isatty() and not pauses:
+        yield _Nothing()  # what is printed shows how far it is
     else:
-        yield lambda count: None  # what is printed shows how far it is
+        with _bar(title, total) as bar:
+            yield bar
+
+
+class _Nothing:
+    def advance(self, count: int) -> None:
+        """Shows nothing."""
+
+    def clear(self) -> None:
+        """Nothing is there to be cleared."""
+
+
+class _Bar:
+    """Gone while lines are printed on the same terminal, back when work goes on."""
+
+    def __init__(self, shown: Progress, task: TaskID) -> None:
+        self._shown = shown
+        self._task = task
+        self._same_screen = sys.stdout.isatty()
+
+    def advance(self, count: int) -> None:
+        self._shown.start()
+        self._shown.advance(self._task, count)
+
+    def clear(self) -> None:
+        if self._same_screen:
+            self._shown.stop()
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Advance]:
+def _bar(title: str, total: int) -> Iterator[_Bar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
         ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
-    from rich.progress import Task as RichTask
     from rich.text import Text
 
     class Rate(ProgressColumn):
         """Units per second."""
 
-        def render(self, task: RichTask) -> Text:
+        def render(self, task: Task) -> Text:
             return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(),
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(title, total=total)
-        yield lambda count: shown.advance(task, count)
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # the data would go where the bar is
+        redirect_stderr=False,
+    ) as shown:
+        yield _Bar(shown, shown.add_task(title, total=total))
 
 
 class _Lines:
@@ -66,6 +109,9 @@ class _Lines:
         self._total = total
         self._done = 0
         self._began = self._told = time.monotonic()
+
+    def clear(self) -> None:
+        """Lines on standard error disturb nobody."""
 
     def advance(self, count: int) -> None:
         self._done += count

@@ -137,14 +137,15 @@ def replay(
     with connect(existing_log(config), prefix=config.prefix) as client:
         journal = client.journal(processor)
         total = sum(map(journal.size, ids)) if ids else journal.size()
-        with progress("journal records", total, silent=fold and not ids) as advance:
-            journal.watch = advance
+        with progress("journal records", total, pauses=fold and not ids) as shown:
+            journal.watch = shown.advance
             at_once = sys.stdout.isatty()
             if fold:
                 found = _states(journal, client.machine(processor), ids, wanted, as_jsons)
             else:
                 found = _events(journal, ids, wanted, as_jsons)
             for text in found:
+                shown.clear()
                 line(text, at_once)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -162,9 +163,9 @@ def _last_times(log: Log, topic: str) -> dict[int, datetime]:
 
 TITLES = (
     "processor", "partition", "owner", "committed", "lag", "entities", "low-water", "journal",
-    "last snapshot", "dead letters",
+    "last-snapshot", "dead-letters",
 )  # fmt: skip
-LEFT = ("processor", "owner", "last snapshot")
+LEFT = ("processor", "owner", "last-snapshot")
 
 
 def _show(rows: Sequence[Row]) -> None:
@@ -172,15 +173,13 @@ def _show(rows: Sequence[Row]) -> None:
     if sys.stdout.isatty():
         _table(cells)
     else:
-        titles = tuple(title.replace(" ", "-") for title in TITLES)
-        for text in _aligned([titles, *cells]):
+        for text in _aligned([TITLES, *cells]):
             line(text)
     for remark in _remarks(rows):
         click.echo(remark, err=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    journal = f"{row.journal_start}..{row.journal_end}"
     return (
         row.processor,
         str(row.partition),
@@ -189,7 +188,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.lag),
         str(row.entities),
         _or_dash(row.low_water),
-        journal,
+        f"{row.journal_start}..{row.journal_end}",
         "-" if row.last_snapshot is None else moment(row.last_snapshot)[:19] + "Z",
         str(row.dead_letters),
     )
@@ -200,18 +199,24 @@ def _or_dash(number: int | None) -> str:
 
 
 def _table(cells: Iterable[Sequence[str]]) -> None:
+    """One table per processor; a narrow terminal wraps its lines, and nothing is cut."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in TITLES:
-        table.add_column(
-            title, justify="left" if title in LEFT else "right", no_wrap=title != "owner",
-            overflow="fold",
+    console = Console(highlight=False)
+    for processor, rows in itertools.groupby(cells, key=lambda row: row[0]):
+        table = Table(
+            title=f"{processor}", title_justify="left", title_style="bold", box=None,
+            pad_edge=False,
         )  # fmt: skip
-    for each in cells:
-        table.add_row(*each)
-    Console(highlight=False).print(table)
+        for title in TITLES[1:]:
+            table.add_column(title, justify="left" if title in LEFT else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row[1:])
+        wide = console.options.update(width=10_000)
+        console.width = max(console.width, Measurement.get(console, wide, table).maximum)
+        console.print(table)
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:

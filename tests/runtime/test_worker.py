@@ -124,7 +124,8 @@ def away(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, times: int) -> 
     found: list[int] = []
 
     def call(self: Any, *args: Any) -> Any:
-        if len(found) < times:
+        of_the_client = threading.current_thread().name.endswith(".replies")
+        if len(found) < times and not of_the_client:
             found.append(len(found))
             raise LogUnavailable("gone fishing")
         return real(self, *args)

@@ -1,0 +1,1 @@
+"""What things cost: programs that measure and print small tables."""
