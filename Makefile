@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP) ## a year of flights through persistent processes (LOG=... for another log)
-	$(BIN)/python -m processors.demo $(if $(LOG),--log $(LOG))
+	$(BIN)/python -m demo $(if $(LOG),--log $(LOG))
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import datetime
 
+from demo.plain import PAST_SEQ, Figures, busiest, seq_of
 from kstate import Client, StoredEvent
 from kstate.core.messages import Record
 from kstate.log.port import Log
-
-from demo.plain import PAST_SEQ, Figures, busiest, seq_of
 from processors.flights import Aircraft, Flights
 
 ASKING = 32  # calls under way at once

@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 
+from demo.flights_file import MISSING, Flight
+from demo.progress import Progress
+from demo.worker_process import WorkerProcess
 from kstate import Client, KStateError
 from kstate.core.messages import Write
 from kstate.core.topics import Topics
 from kstate.log.port import Log
-
-from demo.flights_file import MISSING, Flight
-from demo.progress import Progress
-from demo.worker_process import WorkerProcess
 from processors.flights import Departure, Flights
 
 LOOK_EVERY = 1_000  # departures sent between two looks at the worker
@@ -61,7 +60,8 @@ class Watch:
 
     def until_ready(self) -> None:
         """Returns when the topics are there."""
-        while not set(self._topics[:-1]) <= set(self._log.topics()):
+        wanted = set(self._topics) - {self._topics.group}
+        while not wanted <= set(self._log.topics()):
             self._worker.check()
             self._be_patient()
             time.sleep(WAIT_S)
@@ -97,7 +97,9 @@ class Watch:
         self._worker.kill()
         self._death = time.monotonic()
         self.killed_at = self.processed = self._count()
-        stored = sum(ends.end - ends.start for ends in self._log.ends(self._topics.commands).values())
+        stored = sum(
+            ends.end - ends.start for ends in self._log.ends(self._topics.commands).values()
+        )
         self.waiting = stored - self.processed
         self._progress.say(
             f"worker killed (SIGKILL) at {self.processed:,} processed commands, "
