@@ -23,8 +23,7 @@ def filled(processes: Processes) -> Processes:
     script = (
         "import kstate, shop\n"
         "with kstate.connect('sqlite:log.db') as k:\n"
-        f"    for n in range({COUNT}): k.cast('shop', f'o-{{n:02}}', shop.Put(n))\n"
-        f"    k.call('shop', 'o-00', shop.Put(1)); k.call('shop', 'o-{COUNT - 1:02}', shop.Put(1))\n"
+        f"    for n in range({COUNT}): k.call('shop', f'o-{{n:02}}', shop.Put(n))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", script], cwd=processes.directory, env=environment,
@@ -76,7 +75,7 @@ def test_the_data_of_a_replay_goes_to_its_file_and_the_bar_to_the_terminal(
 ) -> None:
     screen = on_terminal(filled, "replay", "shop", "--json", stdout=False)
     data = (filled.directory / "out").read_text().splitlines()
-    assert len([json.loads(line) for line in data]) == COUNT + 2
+    assert len([json.loads(line) for line in data]) == COUNT
     assert "journal records" in screen
     assert "persist_id" not in screen
 
@@ -91,7 +90,7 @@ def test_final_states_on_a_terminal_are_whole_lines(filled: Processes) -> None:
 
 def test_events_on_a_terminal_come_without_a_bar(filled: Processes) -> None:
     screen = on_terminal(filled, "replay", "shop", stdout=True)
-    assert screen.count("\r\n") == COUNT + 2
+    assert screen.count("\r\n") == COUNT
     assert "\x1b" not in screen
 
 
