@@ -118,7 +118,7 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
 ]
 
-FROM_WITHIN = ("processors.demo",)
+FROM_WITHIN: tuple[str, ...] = ()
 """Programs beside the processors that also build logs and workers."""
 
 

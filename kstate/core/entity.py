@@ -61,21 +61,23 @@ class Staged:
         entity.size = self.size
         entity.deleted = self.deleted
         if self.recent:
-            entity.recent = self.window()
+            self._remember(entity.recent)
             prune(entity.recent, policy, now)
         return entity
 
     def window(self) -> Window:
         """The entity's window and what this batch adds, in the order of the commands."""
-        added = self.recent
-        if not self.entity.recent:
-            return dict(added)
-        # an id that had left the window and came again counts by its new place
-        window = {
-            hashed: known for hashed, known in self.entity.recent.items() if hashed not in added
-        }
-        window.update(added)
+        window = dict(self.entity.recent)
+        self._remember(window)
         return window
+
+    def _remember(self, window: Window) -> None:
+        added = self.recent
+        if not added.keys().isdisjoint(window):
+            # an id that had left the window and came again counts by its new place
+            for hashed in added:
+                window.pop(hashed, None)
+        window.update(added)
 
     def recall(self, hashed: bytes, policy: Policy, now: int) -> Recent | None:
         """What the window tells of a command id, however commands were cut into batches."""

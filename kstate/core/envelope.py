@@ -19,10 +19,10 @@ class Envelope:
 
     __slots__ = (
         "_expected",
-        "_reply_partition",
         "command_id",
         "content_type",
         "given_id",
+        "reply_partition",
         "reply_to",
         "traceparent",
         "type_name",
@@ -31,7 +31,8 @@ class Envelope:
     def __init__(self, record: Record) -> None:
         self.command_id: bytes = b""
         self.reply_to: bytes | None = None
-        self._reply_partition: bytes | None = None
+        # the partition the reply is asked on; None: by the command id; -1: not a number
+        self.reply_partition: int | None = None
         self._expected: bytes | None = None
         self.content_type: str | None = None
         self.type_name: str | None = None
@@ -42,7 +43,7 @@ class Envelope:
             elif name == "reply-to":
                 self.reply_to = value or None
             elif name == "reply-partition":
-                self._reply_partition = value
+                self.reply_partition = None if value is None else _number(value)
             elif name == "expected-seq":
                 self._expected = value
             elif name == "content-type":
@@ -54,11 +55,6 @@ class Envelope:
         self.given_id = bool(self.command_id)
         if not self.given_id:
             self.command_id = b"%d:%d" % (record.partition, record.offset)
-
-    @property
-    def reply_partition(self) -> int | None:
-        """The partition the reply is asked on; None: by the command id; -1: not a number."""
-        return None if self._reply_partition is None else _number(self._reply_partition)
 
     @property
     def expected_seq(self) -> int | None:

@@ -81,7 +81,7 @@ class Runner:
             record,
             envelope,
         )
-        asked = envelope.reply_to is not None and self._outgoing.may_reply(envelope)
+        asked = self._outgoing.may_reply(envelope)
         value = snapshot = None
         try:
             reply = execute(context, command)
@@ -112,8 +112,10 @@ class Runner:
             batch.effects += context._effects
         if snapshot is not None:
             self.put_snapshot(batch, record.key or b"", staged, snapshot)
-        if envelope.reply_to is not None:
-            self._answer(batch, envelope, OK, value, staged.seq)
+        if asked:
+            self._reply(batch, envelope, OK, value, staged.seq)
+        elif envelope.reply_to is not None:
+            batch.counts.replies_refused += 1
 
     def _stage(
         self,
@@ -189,11 +191,21 @@ class Runner:
         code: str = "",
         error: str = "",
     ) -> None:
-        if envelope.reply_to is None:
-            return
-        if not self._outgoing.may_reply(envelope):
+        if self._outgoing.may_reply(envelope):
+            self._reply(batch, envelope, status, value, seq, code, error)
+        elif envelope.reply_to is not None:
             batch.counts.replies_refused += 1
-            return
+
+    def _reply(
+        self,
+        batch: Batch,
+        envelope: Envelope,
+        status: bytes,
+        value: bytes | None,
+        seq: int,
+        code: str = "",
+        error: str = "",
+    ) -> None:
         batch.writes.append(
             self._outgoing.reply(envelope, status, value, seq, batch.source, batch.now, code, error)
         )
