@@ -118,8 +118,7 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
 ]
 
-FROM_WITHIN: tuple[str, ...] = ()
-"""Programs beside the processors that also build logs and workers."""
+FOLDERS = ("kstate", "processors", "benchmarks", "demo")
 
 
 def modules(*folders: str) -> dict[str, Path]:
@@ -133,7 +132,7 @@ def modules(*folders: str) -> dict[str, Path]:
     return found
 
 
-CODE = modules("kstate", "processors", "benchmarks")
+CODE = modules(*FOLDERS)
 KSTATE = {name: path for name, path in CODE.items() if name.partition(".")[0] == "kstate"}
 TESTS = modules("tests")
 
@@ -170,7 +169,7 @@ def rule_of(name: str) -> tuple[str, str, tuple[str, ...]] | None:
 
 
 def ours(name: str) -> bool:
-    return name.partition(".")[0] in ("kstate", "processors", "tests", "benchmarks")
+    return name.partition(".")[0] in (*FOLDERS, "tests")
 
 
 @pytest.mark.parametrize("name", sorted(set(KSTATE) - {"kstate"}))
@@ -211,12 +210,12 @@ def test_only_wiring_names_adapters_of_logs_and_stores() -> None:
                     assert name == "kstate.wiring", f"{where} names {words}: only wiring may"
 
 
-def test_nobody_imports_testing_or_processors() -> None:
+def test_kstate_imports_neither_testing_nor_anything_outside() -> None:
     for name, path in KSTATE.items():
         for line, module, _ in imports(path):
             top = module.partition(".")[0]
             where = f"{path.relative_to(ROOT)}:{line} imports {module}"
-            assert top not in ("processors", "tests", "benchmarks"), where
+            assert top == "kstate" or not ours(module), where
             if begins(module, "kstate.testing"):
                 assert begins(name, "kstate.testing"), where
 
@@ -231,8 +230,6 @@ def test_the_package_offers_names_of_the_client_the_core_and_nothing_of_logs_and
 
 @pytest.mark.parametrize("name", sorted(n for n in CODE if begins(n, "processors")))
 def test_a_processor_imports_only_public_names(name: str) -> None:
-    if name in FROM_WITHIN:
-        pytest.skip("a program that builds logs and workers, not a processor")
     for line, module, what in imports(CODE[name]):
         if begins(module, "kstate"):
             public = module == "kstate" and (not what or what in kstate.__all__)
