@@ -39,14 +39,13 @@ class Answers:
 
 def ask(client: Client, log: Log, dead_letters: str) -> Answers:
     """Asks for everything."""
-    tails = client.ids(Flights)
-    with ThreadPoolExecutor(ASKING) as pool:
-        states = pool.map(lambda tail: client.state(Flights, tail, timeout=TIMEOUT_S), tails)
-        asked = {tail: figures(state) for tail, state in zip(tails, states, strict=True)}
     folded, seqs = {}, {}
     machine = client.machine(Flights)
     for tail, seq, state in client.journal(Flights).final_states(machine):
         folded[tail], seqs[tail] = figures(state), seq
+    with ThreadPoolExecutor(ASKING) as pool:
+        states = pool.map(lambda tail: client.state(Flights, tail, timeout=TIMEOUT_S), folded)
+        asked = {tail: figures(state) for tail, state in zip(folded, states, strict=True)}
     events, tags = _count(client.events.all(Flights))
     carrier = min(
         (tag for tag in tags if tag.startswith("carrier:")), key=lambda tag: (tags[tag], tag)
