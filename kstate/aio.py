@@ -1,4 +1,4 @@
-"""kstate for asyncio: ``async with kstate.aio.connect("kafka://localhost:9092") as k: …``."""
+"""kstate for asyncio: ``async with kstate.aio.connect("sqlite:bank.db") as k: …``."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def common(function: F) -> F:
     @click.option(
         "--log",
         metavar="URL",
-        help="The log: sqlite:FILE or kafka://HOST:PORT (KSTATE_LOG; sqlite:kstate.db by default).",
+        help="The log: sqlite:FILE (KSTATE_LOG; sqlite:kstate.db by default).",
     )
     @click.option(
         "--prefix", metavar="TEXT", help="What the topics' names begin with (KSTATE_PREFIX)."

@@ -28,7 +28,7 @@ logger = logging.getLogger("kstate.run")
 @click.command(
     epilog=examples(
         "kstate run processors.bank:Bank --log sqlite:bank.db",
-        "kstate run bank flights --log kafka://localhost:9092 --workers 4 --store rocksdb",
+        "kstate run bank flights --log sqlite:shop.db --workers 2 --store rocksdb",
     )
 )
 @common

@@ -47,7 +47,7 @@ class Row:
 
 
 @click.command(
-    epilog=examples("kstate status", "kstate status bank --log kafka://localhost:9092 --json")
+    epilog=examples("kstate status", "kstate status bank --log sqlite:shop.db --json")
 )
 @common
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
