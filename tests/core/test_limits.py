@@ -18,6 +18,12 @@ from kstate.core.policy import Policy
 from kstate.errors import ProcessorStopped
 
 
+class Unsaved(Program):
+    """Snapshots only when it must."""
+
+    snapshot_every = 0
+
+
 def persist(count: int, n: int = 1) -> Do:
     return Do((Step("persist", n),) * count)
 
@@ -240,9 +246,6 @@ def test_a_tail_of_exactly_max_tail_is_left_alone() -> None:
 
 
 def test_a_snapshot_that_shortens_the_tail_makes_an_entity_weigh_what_the_snapshot_weighs() -> None:
-    class Unsaved(Program):
-        snapshot_every = 0
-
     bench = Bench(Policy(max_tail=1), processor=Unsaved)
     bench.run(bench.put(persist(50), key=b"a"))
     bench.run(bench.put(persist(1), key=b"b"))
@@ -305,7 +308,7 @@ def test_an_id_that_left_the_window_and_came_again_counts_by_its_new_place() -> 
                 repeat(bench, each, 20)
 
     for in_one_batch in (True, False):
-        bench = Bench(Policy(window_ids=2, window_ms=10))
+        bench = Bench(Policy(window_ids=2, window_ms=10), processor=Unsaved)
         after(bench, in_one_batch)
         bench.shard = bench.rebuilt()
         assert repeat(bench, "x", 20).counts.duplicates == 1

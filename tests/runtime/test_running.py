@@ -102,6 +102,21 @@ def start(world: World) -> subprocess.Popen[bytes]:
     )
 
 
+def test_a_worker_that_is_killed_while_it_waits_blames_no_command(world: World) -> None:
+    world.run(Counter, partitions=1)
+    world.stop()
+    world.cast(Counter, "id-0", Add(1))
+    child = start(world)
+    try:
+        world.until(lambda: caught_up(world), "the command was processed")
+    finally:
+        child.kill()
+        child.wait(30)
+    running = Running(world.data / world.topics(Counter).group / "0")
+    assert not running.suspects
+    running.close()
+
+
 def test_a_command_that_killed_three_workers_is_dead_lettered_and_its_neighbours_run(
     world: World,
 ) -> None:

@@ -44,10 +44,15 @@ def test_a_batch_that_is_aborted_runs_again_and_nothing_happens_twice(world: Wor
     assert world.counts(Counter).commands == 1
 
 
-def test_commands_behind_an_aborted_batch_keep_their_order(world: World) -> None:
-    world.run(Counter, partitions=1, batch_records=2)
+@pytest.mark.parametrize("setting", ["batch_records", "batch_bytes"])
+def test_commands_behind_an_aborted_batch_keep_their_order(world: World, setting: str) -> None:
+    world.run(Counter, partitions=1)
+    world.stop()
+    for _ in range(9):
+        world.cast(Counter, "id-0", Add(1))
     world.faults.abort(2)
-    add(world, 9, ids=1)
+    world.run(Counter, partitions=1, **{setting: 1})
+    world.until(lambda: caught_up(world), "all was processed")
     assert [record.key for record in world.journal(Counter)] == [
         b"id-0@%d" % seq for seq in range(1, 10)
     ]
