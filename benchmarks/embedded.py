@@ -4,6 +4,7 @@
 
 The headline comes from runs without timers.  A second run of each kind has timers around the parts;
 their own cost is measured and taken off, and what the parts do not explain is told as the rest.
+Between a run and the other lies what the machine was doing meanwhile.
 """
 
 from __future__ import annotations
@@ -222,10 +223,11 @@ def table(bench: Bench) -> Iterator[str]:
     yield _row("µs per command", [f"{best * each:.1f}" for (best, _), _, _ in columns])
     for key, words, _, _ in PARTS:
         yield _row(f"– {words}", [f"{timers.net_s(key) * each:.1f}" for _, _, timers in columns])
-    rest = [(best - timers.total_s()) * each for (best, _), _, timers in columns]
-    yield _row("– the rest: the loop, and noise between the runs", [f"{r:.1f}" for r in rest])
+    timed = [(seconds - timers.cost_s()) * each for _, seconds, timers in columns]
+    rest = [t - timers.total_s() * each for t, (_, _, timers) in zip(timed, columns, strict=True)]
+    yield _row("– the rest: the loop", [f"{r:.1f}" for r in rest])
+    yield _row("their sum: the run with timers, less their cost", [f"{t:.1f}" for t in timed])
     yield _row("batches", [str(batches) for (_, batches), _, _ in columns])
-    yield _row("µs with timers", [f"{seconds * each:.1f}" for _, seconds, _ in columns])
     trips = bench.round_trips(options.round_trips)
     p50, p99 = statistics.median(trips), trips[int(len(trips) * 0.99)]
     yield ""
