@@ -17,11 +17,12 @@ from kstate.codec.avro import AvroCodec
 from kstate.codec.book import Book
 from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
+from kstate.codec.schemas import check_book
 from kstate.config import DEFAULT_PARTITIONS, Config
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
-from kstate.errors import ConfigError, KStateError
+from kstate.errors import ConfigError, KStateError, SchemaError
 from kstate.log.port import Log
 from kstate.processor import Processor, definition_of
 from kstate.runtime.partitions import Partitions
@@ -124,7 +125,10 @@ def _build_worker(
     clock: Callable[[], float],
 ) -> Worker:
     policy = replace(config.policy, max_record_bytes=log.max_record_bytes)
-    machine, schemas = machine_of(log, topics, processor, policy)
+    codec, schemas = codec_of(log, topics, processor)
+    schemas.refresh()
+    refuse_unreadable(codec)
+    machine = Machine(definition_of(processor), codec, policy)
     prepare_schemas(log, topics, schemas, count, int(clock() * 1000))
     around = look_around(
         log, topics, count, machine.definition.sends, config.prefix, config.reply_topics
@@ -133,6 +137,19 @@ def _build_worker(
     store = open_store(config.store, slot.directory / "store")
     partitions = Partitions(machine, log, store, topics, around, config, clock)
     return Worker(machine, log, slot, topics, partitions, config, clock)
+
+
+def refuse_unreadable(codec: AvroCodec) -> None:
+    """Raises `SchemaError` when today's code cannot read what the processor has stored."""
+    events = {entry.type_name for entry in codec.book if entry.kind == "event"}
+    sentences = [
+        finding.sentence
+        for finding in check_book(codec, codec.book)
+        if finding.verdict == "incompatible"
+        or (finding.verdict == "missing" and finding.type_name in events)
+    ]
+    if sentences:
+        raise SchemaError(f"{codec.processor} cannot run: {'; '.join(sentences)}")
 
 
 def machine_of(
