@@ -1,322 +1,298 @@
-"""Kills the worker at random moments while commands flow, then checks everything that is left.
+"""Kills the worker at random moments while commands flow, then judges all that it left behind.
 
     python tests/crash/kill_worker.py --commands 50000 --kills 20 --seed 1
 
-Reads the commands back in the order of the log and replays them on a model of the bank that knows
-nothing of kstate; journal, replies and states must be the model's.
+Sends deposits, withdrawals and transfers to the bank; some as calls, whose replies are kept, some
+as casts, some twice under one command id.  Meanwhile the worker is killed with SIGKILL after random
+numbers of processed commands, or while it takes over, and started again.  At the end everything is
+read back and held against a model that replays the commands in the order of the log.  Ends with 1
+when anything is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import signal
-import subprocess
+import struct
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import kstate
-from kstate.client import Call
-from kstate.core.messages import GetState, Record
-from kstate.core.topics import Topics, parse_event_key
-from kstate.log.port import Log
-from kstate.wiring import codec_of, open_log
-from processors.bank import Bank, Deposit, Transfer, Withdraw
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300.0
-WINDOW = 500  # calls under way at once
+from crash_checks import violations  # noqa: E402 - they are found only now
+from crash_evidence import Evidence, read_evidence  # noqa: E402
+from crash_load import Load, kill_points, plan  # noqa: E402
+from crash_model import Model, State  # noqa: E402
 
+from demo.answers import read_all  # noqa: E402
+from demo.worker_process import WorkerProcess  # noqa: E402
+from kstate import Client, connect  # noqa: E402
+from kstate.core.topics import Topics  # noqa: E402
+from kstate.wiring import open_log  # noqa: E402
+from processors.bank import Account, Bank  # noqa: E402
 
-class WorkerProcess:
-    """``kstate run processors.bank:Bank`` in a process of its own."""
+PATIENCE_S = 60.0  # without any progress
+LOOK_S = 0.002
+ASKING = 16
+SHOWN = 20
 
-    def __init__(self, url: str, directory: Path) -> None:
-        self._command = [
-            sys.executable, "-m", "kstate.cli.main", "run", "processors.bank:Bank",
-            "--log", url, "--data", str(directory / "data"), "--log-level", "WARNING",
-        ]  # fmt: skip
-        self._output = directory / "worker.log"
-        self._process: subprocess.Popen[bytes] | None = None
+INSIDE = "inside a batch"
+BETWEEN = "outside of batches"
+TAKING_OVER = "while taking over"
 
-    def start(self) -> None:
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=output, stderr=output)
-
-    def check(self) -> None:
-        assert self._process is not None
-        code = self._process.poll()
-        assert code is None, f"the worker ended with {code}: {self._output.read_text()[-800:]}"
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
+_NOTE = struct.Struct("<qq")  # partition and offset of the command that is running
 
 
-# -- the model ---------------------------------------------------------------------------------
+class Kill(NamedTuple):
+    """One death."""
 
-
-@dataclass
-class Model:
-    """The bank as plain dicts, fed with the commands in the order of the log."""
-
-    balance: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    withdrawals: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    events: dict[str, list[tuple[str, int, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )  # id → (type, amount, command id)
-    answers: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    persisted: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def run(self, key: str, command_id: str, command: Any) -> None:
-        if (key, command_id) in self.persisted:
-            return
-        if isinstance(command, Deposit):
-            self._add(key, "Deposited", command.amount, command_id)
-            self.balance[key] += command.amount
-        elif isinstance(command, Withdraw | Transfer):
-            same = isinstance(command, Transfer) and command.to == key
-            if same or command.amount > self.balance[key]:
-                self.answers[command_id] = ("rejected", None)
-                return
-            self._add(key, "Withdrawn", command.amount, command_id)
-            self.balance[key] -= command.amount
-            self.withdrawals[key] += 1
-            self.answers[command_id] = ("ok", self.balance[key])
-            if self.withdrawals[key] % 10 == 0 and self.balance[key] >= 1:
-                self._add(key, "FeeCharged", 1, command_id)
-                self.balance[key] -= 1
-            self.persisted[key, command_id] = 1
-            return
-        else:
-            return  # a question for the state
-        self.persisted[key, command_id] = 1
-        self.answers[command_id] = ("ok", self.balance[key])
-
-    def _add(self, key: str, kind: str, amount: int, command_id: str) -> None:
-        self.events[key].append((kind, amount, command_id))
-
-
-def read(log: Log, topic: str) -> Iterator[Record]:
-    """Every committed record of a topic, partition by partition."""
-    for partition, ends in log.ends(topic).items():
-        if ends.start == ends.stable:
-            continue
-        reader = log.reader()
-        reader.assign(topic, {partition: ends.start})
-        position = ends.start
-        while position < ends.stable:
-            chunk = reader.poll(2_000, 0.2)
-            yield from chunk.records
-            if chunk.records:
-                position = chunk.records[-1].offset + 1
-            position = max(position, chunk.ends.get(partition, 0))
-        reader.close()
-
-
-# -- the run -----------------------------------------------------------------------------------
-
-
-def random_command(chance: random.Random, accounts: int) -> Any:
-    amount = chance.randint(1, 100)
-    what = chance.random()
-    if what < 0.6:
-        return Deposit(amount)
-    if what < 0.8:
-        return Withdraw(amount)
-    return Transfer(f"acct-{chance.randrange(accounts)}", amount)
+    processed: int  # commands
+    stored: int  # commands not yet processed when it was dead
+    under_way: int  # calls that waited for their reply
+    moment: str
 
 
 class Run:
-    """One run: sends, kills, and keeps what was acknowledged."""
+    """One run on one log."""
 
     def __init__(self, url: str, directory: Path, options: argparse.Namespace) -> None:
-        self.options = options
-        self.chance = random.Random(options.seed)
-        self.log = open_log(url)
-        self.topics = Topics.of("bank")
-        self.worker = WorkerProcess(url, directory)
-        self.calls: list[Call] = []
-        self.acknowledged: dict[str, tuple[str, int | None]] = {}
-        self.counts: Counter[str] = Counter()
-
-    def done(self) -> int:
-        progress = self.log.progress(self.topics.group, self.topics.commands)
-        return sum(each.offset for each in progress.values())
-
-    def await_topics(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self.topics.commands not in self.log.topics() or not self.log.owners(
-            self.topics.group, self.topics.commands
-        ):
-            self.worker.check()
-            assert time.monotonic() < deadline, "the worker made no topics"
-            time.sleep(0.05)
-
-    def send(self, client: kstate.Client) -> None:
-        """Sends everything; kills the worker whenever the next of the drawn counts is reached."""
-        options, chance = self.options, self.chance
-        points = sorted(chance.sample(range(1, options.commands), options.kills))
-        old: list[tuple[str, Any, str]] = []
-        for number in range(options.commands):
-            key = f"acct-{chance.randrange(options.accounts)}"
-            command = random_command(chance, options.accounts)
-            command_id = f"{options.seed}-{number}"
-            if old and chance.random() < 0.02:
-                key, command, command_id = chance.choice(old[-50:])
-                self.counts["repeated"] += 1
-                client.cast(Bank, key, command, command_id=command_id)
-            elif chance.random() < 0.3:
-                self.calls.append(client.begin(Bank, key, command, command_id))
-                self.counts["calls"] += 1
-            else:
-                client.cast(Bank, key, command, command_id=command_id)
-                self.counts["casts"] += 1
-            old.append((key, command, command_id))
-            if len(self.calls) >= WINDOW:
-                self.collect(client)
-            if points and number >= points[0]:
-                points.pop(0)
-                self.kill()
-        client.flush()
-        self.collect(client)
-        self.settle()
-
-    def kill(self) -> None:
-        end = sum(ends.end for ends in self.log.ends(self.topics.commands).values())
-        self.counts["kills with commands under way"] += end > self.done()
-        self.worker.kill()
-        self.counts["kills"] += 1
-        self.worker.start()
-
-    def collect(self, client: kstate.Client) -> None:
-        for call in self.calls:
-            try:
-                answer: tuple[str, int | None] = ("ok", client.wait(Bank, call, PATIENCE_S))
-            except kstate.Rejected:
-                answer = ("rejected", None)
-            self.acknowledged[call.command_id] = answer
-        self.calls.clear()
-
-    def settle(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self.done() < sum(e.end for e in self.log.ends(self.topics.commands).values()):
-            self.worker.check()
-            assert time.monotonic() < deadline, "the worker did not finish"
-            time.sleep(0.05)
-
-    # -- what must hold ------------------------------------------------------------------------
-
-    def violations(self, client: kstate.Client) -> list[str]:
-        codec = codec_of(self.log, self.topics, Bank)[0]
-        model = Model()
-        for record in read(self.log, self.topics.commands):
-            command = codec.decode_command(record.value, None, None)
-            command_id = dict(record.headers)["command-id"].decode()
-            model.run((record.key or b"").decode(), command_id, command)
-            self.counts["commands in the log"] += 1
-        wrong = self._journal(model, codec)
-        for command_id, answer in self.acknowledged.items():
-            if model.answers.get(command_id) != answer:
-                wrong.append(f"{command_id} got {answer}, not {model.answers.get(command_id)}")
-        wrong += self._states(client, model)
-        self.counts["acknowledged"] = len(self.acknowledged)
-        self.counts["acknowledged with success"] = sum(
-            status == "ok" for status, _ in self.acknowledged.values()
+        self.kills: list[Kill] = []
+        self._options = options
+        self._url = url
+        self._prefix = f"crash-{uuid.uuid4().hex[:8]}-"
+        self._topics = Topics.of(Bank.name, self._prefix)
+        self._data = directory / "data"
+        self._log = open_log(url)
+        self._worker = WorkerProcess(
+            "processors.bank:Bank", url, self._prefix, self._data, directory / "worker.log"
         )
-        if self.counts["kills with commands under way"] * 2 < self.options.kills:
-            wrong.append("vacuous: most kills hit an idle worker")
-        if self.counts["acknowledged with success"] * 2 < len(self.acknowledged):
-            wrong.append("vacuous: most commands were rejected")
-        return wrong
+        self._moved = (-1, time.monotonic())
 
-    def _journal(self, model: Model, codec: Any) -> list[str]:
-        found: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
-        wrong = []
-        for record in read(self.log, self.topics.journal):
-            parsed = parse_event_key(record.key)
-            assert parsed is not None
-            key, seq = parsed[0].decode(), parsed[1]
-            headers = dict(record.headers)
-            event = codec.decode_event(record.value)
-            if seq != len(found[key]) + 1:
-                wrong.append(f"{key}: seq {seq} after {len(found[key])}")
-            found[key].append(
-                (headers["type"].decode(), event.amount, headers["command-id"].decode())
+    def run(self) -> tuple[Evidence, Counter[str]]:
+        """Sends and kills, then reads everything back."""
+        options = self._options
+        planned = plan(options.commands, options.accounts, options.seed)
+        try:
+            self._worker.start()
+            self._await_topics()
+            with connect(self._url, prefix=self._prefix) as client:
+                load = Load(client, planned)
+                load.start()
+                self._kill_all(load)
+                self._settle(load)
+                evidence = read_evidence(self._log, self._topics)
+                self._ask(client, evidence)
+        finally:
+            self._worker.stop()
+            self._log.close()
+        evidence.planned = {each.command_id for each in planned}
+        evidence.acknowledged = load.acknowledged
+        return evidence, load.counts
+
+    def _await_topics(self) -> None:
+        wanted = set(self._topics) - {self._topics.group}
+        deadline = time.monotonic() + PATIENCE_S
+        while not wanted <= set(self._log.topics()):
+            self._worker.check()
+            assert time.monotonic() < deadline, "the worker made no topics"
+            time.sleep(LOOK_S)
+
+    def _look(self) -> int:
+        """How many commands are processed; fails when the worker has ended or does nothing."""
+        self._worker.check()
+        progress = self._log.progress(self._topics.group, self._topics.commands)
+        processed = sum(each.offset for each in progress.values())
+        if processed != self._moved[0]:
+            self._moved = (processed, time.monotonic())
+        idle_s = time.monotonic() - self._moved[1]
+        assert idle_s < PATIENCE_S, f"the worker has processed nothing for {idle_s:.0f} s"
+        return processed
+
+    def _stored(self) -> int:
+        ends = self._log.ends(self._topics.commands)
+        return sum(each.end for each in ends.values()) - self._look()
+
+    def _kill_all(self, load: Load) -> None:
+        options = self._options
+        for point, early in kill_points(options.commands, options.kills, options.seed):
+            if early and self.kills:
+                self._await_owner()
+            else:
+                self._await_work(point, load)
+            self._worker.kill()
+            self.kills.append(self._after_death(load))
+            self._worker.start()
+
+    def _await_owner(self) -> None:
+        """Returns when the worker that was just started takes the partitions over."""
+        while not self._log.owners(self._topics.group, self._topics.commands):
+            self._look()
+            time.sleep(LOOK_S)
+
+    def _await_work(self, point: int, load: Load) -> None:
+        """Returns when ``point`` commands are processed, some by this worker, and more wait."""
+        before = self.kills[-1].processed if self.kills else 0
+        while load.sending() or self._stored():
+            if self._look() >= max(point, before + 1) and self._stored():
+                return
+            time.sleep(LOOK_S)
+
+    def _after_death(self, load: Load) -> Kill:
+        ends = self._log.ends(self._topics.commands)
+        progress = self._log.progress(self._topics.group, self._topics.commands)
+        processed = sum(each.offset for each in progress.values())
+        stored = sum(each.end for each in ends.values()) - processed
+        if self.kills and processed == self.kills[-1].processed:
+            moment = TAKING_OVER
+        else:
+            note = (self._data / self._topics.group / "0" / "running").read_bytes()
+            partition, _ = _NOTE.unpack(note[: _NOTE.size])
+            moment = INSIDE if partition >= 0 else BETWEEN
+        return Kill(processed, stored, load.under_way, moment)
+
+    def _settle(self, load: Load) -> None:
+        """Returns when everything is sent, answered and processed."""
+        while load.sending():
+            self._look()
+            time.sleep(LOOK_S)
+        load.join()
+        while True:
+            self._look()
+            progress = self._log.progress(self._topics.group, self._topics.commands)
+            # what a command sends is stored with its own progress: it cannot be missed here
+            last = {
+                each.partition: each.offset for each in read_all(self._log, self._topics.commands)
+            }
+            if all(p in progress and offset < progress[p].offset for p, offset in last.items()):
+                return
+            time.sleep(0.1)
+
+    def _ask(self, client: Client, evidence: Evidence) -> None:
+        """Adds the states, as their owner tells them and as the journal folds."""
+        machine = client.machine(Bank)
+        for account, seq, state in client.journal(Bank).final_states(machine):
+            evidence.folded[account] = (seq, _state(state))
+        with ThreadPoolExecutor(ASKING) as pool:
+            states = pool.map(
+                lambda account: client.state(Bank, account, timeout=PATIENCE_S), evidence.folded
             )
-            self.counts["events"] += 1
-        for key in found.keys() | model.events.keys():
-            if found[key] != model.events[key]:
-                wrong.append(f"{key}: the journal is not the model's")
-        return wrong
-
-    def _states(self, client: kstate.Client, model: Model) -> list[str]:
-        keys = sorted(model.events)
-        calls = {key: client.begin(Bank, key, GetState()) for key in keys}
-        machine, journal = client.machine(Bank), client.journal(Bank)
-        wrong = []
-        for key, call in calls.items():
-            state = client.wait(Bank, call, PATIENCE_S)
-            expected = model.balance[key], model.withdrawals[key]
-            if (state.balance, state.withdrawals) != expected:
-                wrong.append(f"{key}: the state is {state}, not {expected}")
-        for key in keys[:10]:  # each reads its partition once
-            folded = [state for _, state in journal.states(machine, key)][-1]
-            if (folded.balance, folded.withdrawals) != (model.balance[key], model.withdrawals[key]):
-                wrong.append(f"{key}: the journal folds to {folded}")
-        self.counts["states compared"] = len(keys)
-        return wrong
+            for account, state in zip(evidence.folded, states, strict=True):
+                evidence.asked[account] = _state(state)
 
 
-def run(options: argparse.Namespace) -> tuple[Counter[str], list[str]]:
-    """One run in a directory of its own: what was counted, and what was wrong."""
+def _state(state: Account) -> State:
+    return State(state.balance, state.withdrawals)
+
+
+def vacuous(kills: list[Kill], wanted: int, evidence: Evidence, model: Model) -> list[str]:
+    """What a run lacks to prove anything."""
+    found = []
+    if len(kills) != wanted:
+        found.append(f"{len(kills)} kills instead of {wanted}")
+    found += [f"nothing was under way at {kill}" for kill in kills if not kill.stored]
+    counts = model.counts
+    if counts["executed"] < 2 * counts["rejected"]:
+        found.append(f"only {counts['executed']} commands succeeded")
+    for what in ("rejected", "answered again"):
+        if not counts[what]:
+            found.append(f"no command was {what}")
+    if not model.sent:
+        found.append("no money was transferred")
+    if not evidence.snapshots:
+        found.append("there was no snapshot")
+    return [f"vacuous: {each}" for each in found]
+
+
+def count(evidence: Evidence, model: Model, sent: Counter[str], kills: list[Kill]) -> Counter[str]:
+    """The figures of a run, in the order in which they are printed."""
+    told = [reply for replies in evidence.acknowledged.values() for reply in replies]
+    return Counter(
+        {
+            "kills": len(kills),
+            "kills with commands under way": sum(kill.stored > 0 for kill in kills),
+            "kills with calls under way": sum(kill.under_way > 0 for kill in kills),
+            **{
+                f"kills {moment}": sum(kill.moment == moment for kill in kills)
+                for moment in (INSIDE, BETWEEN, TAKING_OVER)
+            },
+            "commands in the log": len(evidence.commands),
+            **sent,
+            "sent by transfers": model.sent.total(),
+            "executed": model.counts["executed"],
+            "rejected": model.counts["rejected"],
+            "answered again": model.counts["answered again"],
+            "acknowledged": len(told),
+            "acknowledged with success": sum(reply.status == "ok" for reply in told),
+            "replies": sum(map(len, evidence.replies.values())),
+            "events": len(evidence.events),
+            "snapshots": len(evidence.snapshots),
+            "accounts": len(evidence.asked),
+            "money on all accounts": sum(state.balance for state in evidence.asked.values()),
+        }
+    )
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    kills: list[Kill]
+    counts: Counter[str]
+    wrong: list[str]
+    evidence: Evidence
+    model: Model
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """One run in a directory of its own, judged."""
     with tempfile.TemporaryDirectory(prefix="kstate-crash-") as name:
         directory = Path(name)
-        url = f"sqlite:{directory / 'bank.db'}"
-        this = Run(url, directory, options)
-        this.worker.start()
-        try:
-            this.await_topics()
-            with kstate.connect(url) as client:
-                this.send(client)
-                return this.counts, this.violations(client)
-        finally:
-            this.worker.stop()
-            this.log.close()
+        this = Run(options.log or f"sqlite:{directory}/bank.db", directory, options)
+        evidence, sent = this.run()
+    model = Model()
+    model.run_all(evidence.commands)
+    wrong = violations(evidence, model)
+    wrong += vacuous(this.kills, options.kills, evidence, model)
+    return Outcome(this.kills, count(evidence, model, sent, this.kills), wrong, evidence, model)
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--commands", type=int, default=50_000)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--accounts", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1)
+    """The options of a run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--commands", type=int, default=50_000, help="how many are sent (50000)")
+    parser.add_argument("--kills", type=int, default=20, help="how often the worker dies (20)")
+    parser.add_argument("--accounts", type=int, default=500, help="how many there are (500)")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random (1)")
+    parser.add_argument("--log", metavar="URL", help="another log than a fresh embedded one")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
+    """Runs, and prints what came of it."""
     options = options_of()
+    print(f"seed {options.seed}")
     began = time.monotonic()
-    counts, wrong = run(options)
-    print(f"seed {options.seed}, {time.monotonic() - began:.1f} s")
-    for name, count in counts.items():
-        print(f"{name:32} {count:10,}")
-    for line in wrong[:20]:
+    outcome = run(options)
+    for kill in outcome.kills:
+        print(
+            f"killed at {kill.processed:,} processed commands, {kill.stored:,} stored, "
+            f"{kill.under_way} calls under way, {kill.moment}"
+        )
+    for name, figure in outcome.counts.items():
+        print(f"{name:32} {figure:10,}")
+    print(f"{'seconds':32} {time.monotonic() - began:10.1f}")
+    for line in outcome.wrong[:SHOWN]:
         print(f"VIOLATION {line}")
-    print(f"{len(wrong)} violations")
-    sys.exit(1 if wrong else 0)
+    print(f"{len(outcome.wrong):,} violations")
+    sys.exit(1 if outcome.wrong else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+"""What is sent: a plan drawn from a seed, and threads that send it and keep what they are told."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from crash_model import Reply
+
+from kstate import CallTimeout, Client, Command, CommandFailed, Rejected
+from kstate.client import Call
+from processors.bank import Bank, Deposit, Transfer, Withdraw
+
+THREADS = 4
+WINDOW = 100  # calls of one thread under way at once
+TIMEOUT_S = 30.0
+TIMES = 5  # a call is repeated when it times out
+
+
+class Planned(NamedTuple):
+    """One command to send."""
+
+    command_id: str
+    account: str
+    command: Command[Any]
+    call: bool
+    repeat: bool  # send it once more under the same command id
+
+
+def plan(count: int, accounts: int, seed: int) -> list[Planned]:
+    """``count`` commands for ``accounts`` accounts; the same seed, the same plan."""
+    chance = random.Random(seed)
+    names = [f"acct-{number}" for number in range(accounts)]
+    return [
+        Planned(
+            f"{seed}-{number}",
+            chance.choice(names),
+            _draw(chance, names),
+            call=chance.random() < 0.5,
+            repeat=chance.random() < 0.05,
+        )
+        for number in range(count)
+    ]
+
+
+def _draw(chance: random.Random, names: Sequence[str]) -> Command[Any]:
+    amount = chance.randint(1, 100)
+    what = chance.random()
+    if what < 0.45:
+        return Deposit(amount)
+    if what < 0.70:
+        return Withdraw(amount)
+    if what < 0.95:
+        return Transfer(chance.choice(names), amount)  # sometimes to the account itself
+    return Deposit(-amount)
+
+
+class Load:
+    """Sends a plan from several threads."""
+
+    def __init__(self, client: Client, planned: Sequence[Planned]) -> None:
+        self.acknowledged: dict[str, list[Reply]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self.under_way = 0  # calls that wait for their reply
+        self._client = client
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, args=(planned[number::THREADS],))
+            for number in range(THREADS)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def sending(self) -> bool:
+        """Whether anything is left to send or to wait for; raises what a thread failed with."""
+        if self._failure is not None:
+            raise self._failure
+        return any(thread.is_alive() for thread in self._threads)
+
+    def join(self) -> None:
+        """Waits for the threads."""
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, planned: Sequence[Planned]) -> None:
+        try:
+            self._send_all(planned)
+        except BaseException as error:  # noqa: BLE001 - raised again by `sending`
+            self._failure = error
+
+    def _send_all(self, planned: Sequence[Planned]) -> None:
+        waiting: deque[tuple[Planned, Call]] = deque()
+        for each in planned:
+            if not each.call:
+                for _ in range(1 + each.repeat):
+                    self._client.cast(Bank, each.account, each.command, command_id=each.command_id)
+                    self._count("casts")
+                continue
+            waiting.append((each, self._begin(each)))
+            if len(waiting) >= WINDOW:
+                self._settle(waiting, WINDOW // 2)
+        self._client.flush()
+        while waiting:
+            self._settle(waiting, len(waiting))
+
+    def _begin(self, each: Planned) -> Call:
+        call = self._client.begin(Bank, each.account, each.command, each.command_id)
+        self._count("calls", under_way=1)
+        return call
+
+    def _settle(self, waiting: deque[tuple[Planned, Call]], count: int) -> None:
+        """Waits for the oldest calls; those that are to be repeated go to the end of the queue."""
+        for _ in range(count):
+            each, call = waiting.popleft()
+            reply = self._wait(each, call)
+            with self._lock:
+                self.acknowledged[each.command_id].append(reply)
+                self.under_way -= 1
+            if each.repeat:
+                again = each._replace(repeat=False)
+                waiting.append((again, self._begin(again)))
+
+    def _wait(self, each: Planned, call: Call) -> Reply:
+        for _ in range(TIMES):
+            try:
+                return Reply("ok", self._client.wait(Bank, call, TIMEOUT_S), 0)
+            except Rejected as no:
+                return Reply("rejected", no.code, 0)
+            except CommandFailed as error:
+                return Reply("error", str(error), 0)
+            except CallTimeout:
+                self._count("calls repeated after a timeout")
+                call = self._client.begin(Bank, each.account, each.command, each.command_id)
+        raise CallTimeout(each.command_id, TIMES * TIMEOUT_S)
+
+    def _count(self, what: str, under_way: int = 0) -> None:
+        with self._lock:
+            self.counts[what] += 1
+            self.under_way += under_way
+
+
+def kill_points(count: int, kills: int, seed: int) -> list[tuple[int, bool]]:
+    """After how many processed commands to kill; whether to kill before the worker does anything.
+
+    The points are spread over the run, so that some are close together.
+    """
+    chance = random.Random(f"kills-{seed}")
+    points = sorted(chance.sample(range(1, int(count * 0.9)), kills))
+    return [(point, chance.random() < 0.25) for point in points]
