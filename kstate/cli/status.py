@@ -46,9 +46,7 @@ class Row:
     dead_letters: int
 
 
-@click.command(
-    epilog=examples("kstate status", "kstate status bank --log sqlite:shop.db --json")
-)
+@click.command(epilog=examples("kstate status", "kstate status bank --log sqlite:shop.db --json"))
 @common
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines, one per partition.")
