@@ -60,6 +60,7 @@ class Demo:
             with connect(self._url, prefix=self._prefix) as client:
                 watch = self._process(client, log, path)
                 processed = time.monotonic()
+                self._say("all processed; asking every aircraft, and reading the journal")
                 answers = ask(client, log, self._topics.dead_letters)
                 asked = time.monotonic()
         finally:
