@@ -171,7 +171,7 @@ class Run:
             }
             if all(p in progress and offset < progress[p].offset for p, offset in last.items()):
                 return
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
 
     def _ask(self, client: Client, evidence: Evidence) -> None:
         """Adds the states, as their owner tells them and as the journal folds."""
