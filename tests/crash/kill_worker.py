@@ -162,16 +162,15 @@ class Run:
             self._look()
             time.sleep(LOOK_S)
         load.join()
-        while True:
-            self._look()
-            progress = self._log.progress(self._topics.group, self._topics.commands)
-            # what a command sends is stored with its own progress: it cannot be missed here
-            last = {
-                each.partition: each.offset for each in read_all(self._log, self._topics.commands)
-            }
-            if all(p in progress and offset < progress[p].offset for p, offset in last.items()):
-                return
+        while not self._all_processed():
             time.sleep(LOOK_S)
+
+    def _all_processed(self) -> bool:
+        self._look()
+        progress = self._log.progress(self._topics.group, self._topics.commands)
+        # what a command sends is stored with its own progress: it cannot be missed here
+        last = {each.partition: each.offset for each in read_all(self._log, self._topics.commands)}
+        return all(p in progress and offset < progress[p].offset for p, offset in last.items())
 
     def _ask(self, client: Client, evidence: Evidence) -> None:
         """Adds the states, as their owner tells them and as the journal folds."""
