@@ -38,7 +38,8 @@ class Processes:
 
     def start(self, *arguments: str, code: bool = True, **options: Any) -> subprocess.Popen[str]:
         """Starts ``kstate``; ``code``: the modules of the tests can be imported."""
-        environment = {**os.environ, "KSTATE_LOG": self.log, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "KSTATE_LOG": self.log}
+        environment.pop("PYTHONUNBUFFERED", None)  # output is buffered, as it is for users
         environment["PYTHONPATH"] = str(Path(__file__).parent) if code else ""
         process = subprocess.Popen(
             [sys.executable, "-m", "kstate.cli.main", *arguments],
@@ -69,9 +70,11 @@ class Processes:
     def close(self) -> None:
         """Ends what a failed test left behind."""
         for process in self._running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr, process.stdin):
+                if stream is not None:
+                    stream.close()
 
 
 def told(process: subprocess.Popen[str], text: str) -> str:

@@ -190,6 +190,21 @@ def test_final_states_as_of_a_time_end_there(filled: Shell) -> None:
     assert totals["o-1"] == (2, 3)
 
 
+def test_a_final_state_ends_before_the_first_event_that_is_too_late(
+    filled: Shell, world: World
+) -> None:
+    world.clock.advance(3600)
+    world.call(Shop, "late", Put(1))
+    world.clock.advance(-3600)  # the next worker's clock is behind
+    world.restart(Shop)
+    world.call(Shop, "late", Put(2))
+    first, second = (each.at for each in world.client.events.by_id(Shop, "late"))
+    assert second < first
+    until = ("--until", second.isoformat())
+    found = lines(filled("replay", "shop:Shop", "--state", "--json", *until).stdout)
+    assert {e["persist_id"] for e in found} == {"o-1", "o-2"}
+
+
 @pytest.mark.parametrize(
     "bound", [("--from-seq", "2"), ("--from-offset", "1"), ("--since", "2026-01-01")]
 )
