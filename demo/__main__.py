@@ -141,7 +141,11 @@ def main(url: str | None, departures: int, directory: Path) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except KStateError as error:
         said = run / "worker.log"
-        _tell(f"{error}{f'; what the worker said is in {said}' if said.exists() else ''}")
+        if said.exists():
+            _tell(f"{error}; what the worker said is in {said}")
+        else:
+            shutil.rmtree(run)
+            _tell(str(error))
         sys.exit(error.exit_code)
     if not good:
         sys.exit(1)

@@ -18,6 +18,7 @@ from demo.answers import Answers
 from demo.flights_file import Flight, flights_file, read_flights
 from demo.plain import Figures, Plain, plain_pass
 from demo.report import compare
+from demo.worker_process import WorkerProcess
 from kstate import KStateError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,6 +110,17 @@ def test_a_log_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     assert running.returncode == 3
     assert err.startswith("demo: 'nowhere' names no log")
     assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
+    output = tmp_path / "worker.log"
+    worker = WorkerProcess("no_such:Thing", f"sqlite:{tmp_path}/log.db", "", tmp_path, output)
+    worker.start()
+    with pytest.raises(KStateError, match="ended by itself with exit code 3: .*no_such"):
+        while True:
+            worker.check()
+    assert worker.stop() == 3
 
 
 # -- the comparison ----------------------------------------------------------------------------

@@ -12,14 +12,18 @@ when anything is wrong.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import struct
 import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +62,21 @@ class Kill(NamedTuple):
     moment: str
 
 
+class Victim(WorkerProcess):
+    """A worker that can be made to stand still."""
+
+    def freeze(self) -> None:
+        """SIGSTOP; returns when it stands still, or has ended."""
+        pid = self._running().pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        self.check()
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self._running().pid, signal.SIGCONT)
+
+
 class Run:
     """One run on one log."""
 
@@ -69,7 +88,7 @@ class Run:
         self._topics = Topics.of(Bank.name, self._prefix)
         self._data = directory / "data"
         self._log = open_log(url)
-        self._worker = WorkerProcess(
+        self._worker = Victim(
             "processors.bank:Bank", url, self._prefix, self._data, directory / "worker.log"
         )
         self._moved = (-1, time.monotonic())
@@ -121,27 +140,36 @@ class Run:
     def _kill_all(self, load: Load) -> None:
         options = self._options
         for point, early in kill_points(options.commands, options.kills, options.seed):
-            if early and self.kills:
-                self._await_owner()
-            else:
-                self._await_work(point, load)
+            before = self.kills[-1].processed if self.kills else 0
+            due = self._is_owned if early and self.kills else partial(self._has_done, point, before)
+            while not self._frozen(due, load):
+                time.sleep(LOOK_S)
             self._worker.kill()
             self.kills.append(self._after_death(load))
             self._worker.start()
 
-    def _await_owner(self) -> None:
-        """Returns when the worker that was just started takes the partitions over."""
-        while not self._log.owners(self._topics.group, self._topics.commands):
-            self._look()
-            time.sleep(LOOK_S)
+    def _is_owned(self) -> bool:
+        """Whether the worker that was just started takes the partitions over."""
+        return bool(self._log.owners(self._topics.group, self._topics.commands))
 
-    def _await_work(self, point: int, load: Load) -> None:
-        """Returns when ``point`` commands are processed, some by this worker, and more wait."""
-        before = self.kills[-1].processed if self.kills else 0
-        while load.sending() or self._stored():
-            if self._look() >= max(point, before + 1) and self._stored():
-                return
-            time.sleep(LOOK_S)
+    def _has_done(self, point: int, before: int) -> bool:
+        """Whether enough commands are processed, some of them by this worker."""
+        return self._look() >= max(point, before + 1)
+
+    def _frozen(self, due: Callable[[], bool], load: Load) -> bool:
+        """Whether it is time to kill the worker; it then stands still, with commands to do.
+
+        An idle worker goes on, as long as anything is still to come.
+        """
+        over = not load.sending() and not self._stored()
+        if not over and not due():
+            self._worker.check()
+            return False
+        self._worker.freeze()
+        if over or self._stored():
+            return True
+        self._worker.thaw()
+        return False
 
     def _after_death(self, load: Load) -> Kill:
         ends = self._log.ends(self._topics.commands)
