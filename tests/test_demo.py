@@ -117,10 +117,14 @@ def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path
     output = tmp_path / "worker.log"
     worker = WorkerProcess("no_such:Thing", f"sqlite:{tmp_path}/log.db", "", tmp_path, output)
     worker.start()
-    with pytest.raises(KStateError, match="ended by itself with exit code 3: .*no_such"):
-        while True:
-            worker.check()
+    with pytest.raises(KStateError, match=r"ended by itself with exit code 3: .*no_such"):
+        watch_for_ever(worker)
     assert worker.stop() == 3
+
+
+def watch_for_ever(worker: WorkerProcess) -> None:
+    while True:
+        worker.check()
 
 
 # -- the comparison ----------------------------------------------------------------------------
