@@ -8,7 +8,7 @@ from the low-water mark; last the offset of the first command to run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from kstate.core.messages import Progress, Record
 from kstate.core.replay import Replay
@@ -204,7 +204,16 @@ class Recovery:
                 self._stale.discard(key)
             changes[key] = value
         self._reached = self._reached._replace(snapshots_offset=records[-1].offset + 1)
-        self._store.apply(changes, self._reached)
+        self._keep(changes)
+
+    def _keep(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Writes to the store how far it reflects the log.
+
+        Snapshots of another version are to be met again by a recovery that comes before the first
+        commit: until then the committed low-water mark still counts them as covering.
+        """
+        reached = self._reached._replace(snapshots_offset=0) if self._stale else self._reached
+        self._store.apply(changes, reached)
 
     # -- the journal -------------------------------------------------------------------------
 
@@ -239,7 +248,7 @@ class Recovery:
             committed = self._committed or Committed(self._commands_start(), "")
             ends = dict(self._member.commit(batch.writes, {self._partition: committed}))
         done = shard.commit(ends)
-        self._store.apply(dict(done.snapshots), self._reached)
+        self._keep(done.snapshots)
 
     def _commands_start(self) -> int:
         return self._log.ends(self._topics.commands)[self._partition].start
@@ -281,7 +290,7 @@ class Recovery:
         self._reached = self._reached._replace(
             low_water=self._shard.low_water(), processed=processed, source=source
         )
-        self._store.apply({}, self._reached)
+        self._keep({})
 
     def _count_entities(self, parsed: Progress | None) -> int:
         if parsed is not None:

@@ -77,3 +77,18 @@ def test_two_restarts_with_the_new_folds_give_the_same(world: World, without_sto
     for _ in range(2):
         world.restart(Second, without_store=without_store)
         assert world.state(Second, "a") == Count(10, 1)
+
+
+def test_a_rebuild_that_no_command_followed_is_done_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run(First, partitions=1)
+    world.call(First, "a", Add(5))
+    world.call(First, "a", Save())
+    with caplog.at_level("INFO", "kstate.worker"):
+        caplog.clear()
+        world.restart(Second)
+        world.until(lambda: "is ready" in caplog.text, "the partition was taken over")
+    world.restart(Second)
+    assert world.state(Second, "a") == Count(10, 1)
+    assert world.call(Second, "a", Add(1)) == 12
