@@ -143,7 +143,9 @@ def topic_of(topics: Mapping[str, Topic], name: str) -> Topic:
     """The topic; raises `TopicError` when there is none of that name."""
     topic = topics.get(name)
     if topic is None:
-        raise TopicError(f"there is no topic {name}; create it with: kstate topics")
+        raise TopicError(
+            f"there is no topic {name}; a worker of its processor makes it (kstate run)"
+        )
     return topic
 
 

@@ -28,7 +28,6 @@ class SchemaTopic:
         self._log = log
         self._topic = topics.schemas
         self._book = book
-        self._reader: Reader | None = None
         self._next = 0
         self._lock = threading.Lock()
 
@@ -41,11 +40,16 @@ class SchemaTopic:
         end = self._log.ends(self._topic)[0].end
         if end <= self._next:
             return
-        if self._reader is None:
-            self._reader = self._log.reader()
-            self._reader.assign(self._topic, {0: self._next})
+        reader = self._log.reader()  # not kept: schemas come rarely, and nobody would close it
+        try:
+            self._read_to(end, reader)
+        finally:
+            reader.close()
+
+    def _read_to(self, end: int, reader: Reader) -> None:
+        reader.assign(self._topic, {0: self._next})
         for _ in range(PATIENCE_POLLS):
-            chunk = self._reader.poll(1_000, POLL_S)
+            chunk = reader.poll(1_000, POLL_S)
             for record in chunk.records:
                 self._learn(record)
             self._next = max(self._next, chunk.ends.get(0, 0))
@@ -78,12 +82,6 @@ class SchemaTopic:
         finally:
             producer.close()
         return len(missing)
-
-    def close(self) -> None:
-        """Releases the reader; idempotent."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
 
 def _parse_meta(topic: str, value: bytes | None) -> Mapping[str, Any]:
