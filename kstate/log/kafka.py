@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kstate.errors import ConfigError
 from kstate.log.kafka_admin import KafkaAdmin
-from kstate.log.kafka_config import DEFAULT_PORT, check_properties, common, shown
+from kstate.log.kafka_config import DEFAULT_PORT, Settings, check_properties
 from kstate.log.kafka_member import KafkaMember
 from kstate.log.kafka_producer import KafkaProducer
 from kstate.log.kafka_reader import KafkaReader
@@ -17,6 +17,7 @@ FRAMING_BYTES = 588
 """Room for the framing of a record batch below the broker's limit."""
 BROKER_LIMIT_BYTES = 1_048_588
 """Kafka's default ``max.message.bytes``."""
+LEAST_RECORD_BYTES = 1_024
 
 
 class KafkaLog:
@@ -38,12 +39,8 @@ class KafkaLog:
         extra = check_properties(properties or {}, "the configuration")
         self.url = f"kafka://{bootstrap}"
         self.max_record_bytes = max_record_bytes
-        limit = max_record_bytes + FRAMING_BYTES
-        self._base = common(bootstrap, {"message.max.bytes": limit, **extra})
-        reading = {"fetch.message.max.bytes": max(limit, 2**20)}
-        self._reading = self._base | reading
-        # an admin client takes no property of a producer or consumer alone
-        self._admin = KafkaAdmin(common(bootstrap, extra))
+        self._settings = Settings(bootstrap, extra, max_record_bytes + FRAMING_BYTES)
+        self._admin = KafkaAdmin(self._settings.admin())
 
     @classmethod
     def from_url(cls, url: str, properties: Mapping[str, str] | None = None) -> KafkaLog:
@@ -59,11 +56,14 @@ class KafkaLog:
         hosts = [
             host if ":" in host else f"{host}:{DEFAULT_PORT}" for host in parts.netloc.split(",")
         ]
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return cls(",".join(hosts), {**(properties or {}), **options})
+        options = {**(properties or {}), **dict(parse_qsl(parts.query, keep_blank_values=True))}
+        limit = options.pop("max_record_bytes", str(BROKER_LIMIT_BYTES - FRAMING_BYTES))
+        if not limit.isdecimal() or int(limit) < LEAST_RECORD_BYTES:
+            raise ConfigError(f"max_record_bytes is {limit!r}: at least {LEAST_RECORD_BYTES}")
+        return cls(",".join(hosts), options, max_record_bytes=int(limit))
 
     def __repr__(self) -> str:
-        return f"<KafkaLog {self.url} {shown(self._base)}>"
+        return f"<KafkaLog {self.url} {self._settings}>"
 
     def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         """See the port; the replication factor is the cluster's default."""
@@ -92,7 +92,7 @@ class KafkaLog:
     def join(self, group: str, topic: str, instance: str) -> KafkaMember:
         """See the port."""
         return KafkaMember(
-            self._reading,
+            self._settings,
             group,
             topic,
             instance,
@@ -102,11 +102,11 @@ class KafkaLog:
 
     def reader(self) -> KafkaReader:
         """See the port."""
-        return KafkaReader(self._reading, self._admin.ends)
+        return KafkaReader(self._settings, self._admin.ends)
 
     def producer(self) -> KafkaProducer:
         """See the port."""
-        return KafkaProducer(self._base, self.max_record_bytes)
+        return KafkaProducer(self._settings, self.max_record_bytes)
 
     def close(self) -> None:
         """See the port; there is nothing to release."""

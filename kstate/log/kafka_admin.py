@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from kstate.errors import LogUnavailable, TopicError
-from kstate.log.kafka_errors import kafka_error, translate
+from kstate.log.kafka_errors import client_of, kafka_error, translate
 from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
 
 REQUEST_S = 15.0
@@ -55,7 +55,7 @@ class KafkaAdmin:
     """What a log asks the cluster; may be used by many threads."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
-        self._client = AdminClient(dict(properties))
+        self._client: AdminClient = client_of(AdminClient, properties)
         self._counts: dict[str, int] = {}
 
     def _result(self, future: Future[Any], what: str) -> Any:

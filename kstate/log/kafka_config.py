@@ -38,6 +38,50 @@ FIXED: Mapping[str, str] = {
 }
 """Properties that cannot be set, and why."""
 
+_CONSUMERS = frozenset(
+    {
+        "group.protocol",
+        "group.protocol.type",
+        "group.remote.assignor",
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "coordinator.query.interval.ms",
+        "max.poll.interval.ms",
+        "check.crcs",
+        "queued.min.messages",
+        "queued.max.messages.kbytes",
+        "fetch.wait.max.ms",
+        "fetch.queue.backoff.ms",
+        "fetch.message.max.bytes",
+        "max.partition.fetch.bytes",
+        "fetch.max.bytes",
+        "fetch.min.bytes",
+        "fetch.error.backoff.ms",
+    }
+)
+"""Properties that consumers alone take."""
+
+_PRODUCERS = frozenset(
+    {
+        "transaction.timeout.ms",
+        "queue.buffering.max.messages",
+        "queue.buffering.max.kbytes",
+        "queue.buffering.max.ms",
+        "linger.ms",
+        "message.send.max.retries",
+        "retries",
+        "batch.num.messages",
+        "batch.size",
+        "queue.buffering.backpressure.threshold",
+        "compression.codec",
+        "compression.type",
+        "compression.level",
+        "sticky.partitioning.linger.ms",
+        "request.timeout.ms",
+    }
+)
+"""Properties that producers alone take."""
+
 _SECRET = re.compile(r"password|secret|\.key|jaas|oauthbearer|ssl\.\w+\.pem", re.IGNORECASE)
 
 
@@ -54,78 +98,92 @@ def shown(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {n: "***" if _SECRET.search(n) else value for n, value in properties.items()}
 
 
-def common(bootstrap: str, extra: Mapping[str, Any]) -> Properties:
-    """What every client of the cluster has."""
-    return {
-        "bootstrap.servers": bootstrap,
-        "socket.keepalive.enable": True,
-        "socket.nagle.disable": True,
-        "allow.auto.create.topics": False,
-        "logger": logger,
-        **extra,
-    }
+class Settings:
+    """The properties of a cluster's clients: what the user has set, within what is fixed."""
 
+    def __init__(self, bootstrap: str, extra: Mapping[str, str], max_message_bytes: int) -> None:
+        common = {
+            "bootstrap.servers": bootstrap,
+            "socket.keepalive.enable": True,
+            "socket.nagle.disable": True,
+            "allow.auto.create.topics": False,
+            "logger": logger,
+            **{n: v for n, v in extra.items() if n not in _CONSUMERS and n not in _PRODUCERS},
+        }
+        sized = {"message.max.bytes": max_message_bytes, **common}
+        self._admin = common
+        self._consumer = sized | {n: v for n, v in extra.items() if n in _CONSUMERS}
+        self._producer = sized | {n: v for n, v in extra.items() if n in _PRODUCERS}
+        self._fetch_bytes = max(max_message_bytes, 2**20)
 
-def member_consumer(base: Mapping[str, Any], group: str, instance: str) -> Properties:
-    """The consumer of a worker."""
-    return {
-        # a partition that starts waits out the fetch under way: keep that short
-        "fetch.wait.max.ms": 100,
-        "session.timeout.ms": SESSION_TIMEOUT_MS,
-        "heartbeat.interval.ms": 1_500,
-        "queued.max.messages.kbytes": 16_384,
-        **base,
-        "group.id": group,
-        "client.id": instance,
-        "group.instance.id": instance,  # KIP-345: a restart does not disturb the others
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "isolation.level": "read_committed",
-        "partition.assignment.strategy": "cooperative-sticky",  # KIP-429
-    }
+    def __repr__(self) -> str:
+        return str(shown(self._producer | self._consumer))
 
+    def admin(self) -> Properties:
+        """A client that asks for topics, offsets and groups."""
+        return dict(self._admin)
 
-def member_producer(base: Mapping[str, Any], instance: str) -> Properties:
-    """The transactional producer of a worker."""
-    return {
-        # the next transaction meets CONCURRENT_TRANSACTIONS and would wait 100 ms
-        "retry.backoff.ms": 2,
-        "retry.backoff.max.ms": 50,
-        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        "linger.ms": 1,
-        "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 262_144,
-        **base,
-        "client.id": instance,
-        "transactional.id": instance,
-        "partitioner": "murmur2_random",
-    }
+    def member_consumer(self, group: str, instance: str) -> Properties:
+        """The consumer of a worker."""
+        return {
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": 1_500,
+            "queued.max.messages.kbytes": 16_384,
+            **self._reading(),
+            "group.id": group,
+            "client.id": instance,
+            "group.instance.id": instance,  # KIP-345: a restart does not disturb the others
+            "partition.assignment.strategy": "cooperative-sticky",  # KIP-429
+        }
 
+    def reader_consumer(self, name: str) -> Properties:
+        """A consumer that belongs to no group: the group's coordinator never hears its id."""
+        return {
+            "session.timeout.ms": SESSION_TIMEOUT_MS,  # librdkafka compares it with other settings
+            **self._reading(),
+            "group.id": name,
+            "client.id": name,
+            "enable.partition.eof": True,
+        }
 
-def reader_consumer(base: Mapping[str, Any], name: str) -> Properties:
-    """A consumer that belongs to no group: the id is never used with the group's coordinator."""
-    return {
-        "fetch.wait.max.ms": 100,
-        **base,
-        "group.id": name,
-        "client.id": name,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-    }
+    def _reading(self) -> Properties:
+        return {
+            # a partition that starts waits out the fetch under way: keep that short
+            "fetch.wait.max.ms": 100,
+            "fetch.message.max.bytes": self._fetch_bytes,
+            **self._consumer,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+        }
 
+    def member_producer(self, instance: str) -> Properties:
+        """The transactional producer of a worker."""
+        return {
+            # the next transaction meets CONCURRENT_TRANSACTIONS and would wait 100 ms
+            "retry.backoff.ms": 2,
+            "retry.backoff.max.ms": 50,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "linger.ms": 1,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+            **self._producer,
+            "client.id": instance,
+            "transactional.id": instance,
+            "partitioner": "murmur2_random",
+        }
 
-def client_producer(base: Mapping[str, Any]) -> Properties:
-    """A producer outside transactions."""
-    return {
-        "linger.ms": 5,
-        "queue.buffering.max.messages": 1_000_000,
-        **base,
-        "enable.idempotence": True,
-        "acks": "all",
-        "partitioner": "murmur2_random",
-        "delivery.report.only.error": True,
-    }
+    def client_producer(self) -> Properties:
+        """A producer outside transactions."""
+        return {
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+            # how long a topic that is not there may be one that was just created
+            "topic.metadata.propagation.max.ms": 3_000,
+            **self._producer,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "delivery.report.only.error": True,
+        }

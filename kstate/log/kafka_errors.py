@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
 from confluent_kafka import KafkaError, KafkaException
 
 from kstate.errors import (
+    ConfigError,
     EncodeError,
     Fenced,
     KStateError,
@@ -12,9 +16,12 @@ from kstate.errors import (
     LogUnavailable,
     OutcomeUnknown,
     TopicError,
+    TransactionAborted,
 )
 
 _FENCED = {
+    # the group went on without this member; an older generation alone may be a rebalance under way
+    KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError._FENCED,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -80,7 +87,24 @@ def translate(error: KafkaException | KafkaError, what: str) -> KStateError:
     return LogError(text)
 
 
+Client = TypeVar("Client")
+
+
+def client_of(make: Callable[[dict[str, Any]], Client], properties: Mapping[str, Any]) -> Client:
+    """A client of the cluster; raises `ConfigError` for properties that librdkafka refuses."""
+    try:
+        return make(dict(properties))
+    except KafkaException as error:
+        raise ConfigError(f"Kafka's client cannot be set up: {kafka_error(error).str()}") from error
+
+
 def after_transaction(error: KafkaException, what: str) -> KStateError:
     """What an error inside a transaction means that is neither retriable nor abortable."""
     found = translate(error, what)
     return found if isinstance(found, Fenced) else OutcomeUnknown(str(found))
+
+
+def after_abort(error: KafkaException) -> KStateError:
+    """What an error means after which the transaction was aborted, and that is confirmed."""
+    found = translate(error, "the transaction was aborted")
+    return found if isinstance(found, EncodeError | Fenced) else TransactionAborted(str(found))

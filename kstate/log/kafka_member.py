@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kstate.core.messages import Record, Write
 from kstate.errors import Fenced, LogUnavailable, RecordTooLarge, TopicError
-from kstate.log.kafka_config import Properties, member_consumer
-from kstate.log.kafka_errors import kafka_error, translate
+from kstate.log.kafka_config import Settings
+from kstate.log.kafka_errors import client_of, kafka_error, translate
 from kstate.log.kafka_producer import record_size
 from kstate.log.kafka_reader import record_of
 from kstate.log.kafka_transaction import Transactions
@@ -22,6 +22,8 @@ from kstate.log.port import Assignment, Committed, Polled
 COMMITTED_S = 0.5
 """How long to wait for stable offsets at a time: an open transaction holds them back."""
 PROBE_S = 1.0
+SETTLE_S = 5.0
+"""How long a revocation may take that needs no broker."""
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
 
@@ -39,7 +41,7 @@ class KafkaMember:
 
     def __init__(
         self,
-        base: Properties,
+        settings: Settings,
         group: str,
         topic: str,
         instance: str,
@@ -56,11 +58,11 @@ class KafkaMember:
         self._gone: list[Assignment] = []
         self._away: KafkaError | None = None
         self._closed = False
-        self._transactions = Transactions(base, instance)
+        self._transactions = Transactions(settings, instance)
         # first: what the last life of this worker left open would hold back its own offsets
         self._transactions.begin_life()
-        properties = member_consumer(base, group, instance) | {"error_cb": self._noticed}
-        self._consumer = Consumer(properties)
+        properties = settings.member_consumer(group, instance) | {"error_cb": self._noticed}
+        self._consumer = client_of(Consumer, properties)
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -226,10 +228,20 @@ class KafkaMember:
         if self._closed:
             return
         self._closed = True
-        began = time.monotonic()
         self._transactions.close()
+        self._unsubscribe()
         self._consumer.close()
-        logger.debug("%s closed in %.2f s", self._instance, time.monotonic() - began)
+
+    def _unsubscribe(self) -> None:
+        """Answers what is left of a rebalance.
+
+        `Consumer.close` takes the answer to one that is still waiting for the answer to its own
+        revocation, ends the group's thread, and then waits for ever in the callback of that.
+        """
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + SETTLE_S
+        while self._owned and time.monotonic() < deadline:
+            self._consumer.poll(0.01)
 
 
 def generation_of(group: bytes) -> int:

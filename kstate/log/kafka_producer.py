@@ -8,8 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kstate.core.messages import Write
 from kstate.errors import KStateError, LogError, LogUnavailable, RecordTooLarge
-from kstate.log.kafka_config import Properties, client_producer
-from kstate.log.kafka_errors import kafka_error, translate
+from kstate.log.kafka_config import Settings
+from kstate.log.kafka_errors import client_of, kafka_error, translate
 
 FULL_WAIT_S = 0.05
 CLOSE_S = 30.0
@@ -18,12 +18,12 @@ CLOSE_S = 30.0
 class KafkaProducer:
     """See `kstate.log.port.Producer`."""
 
-    def __init__(self, base: Properties, max_record_bytes: int) -> None:
+    def __init__(self, settings: Settings, max_record_bytes: int) -> None:
         self._limit = max_record_bytes
         self._errors: list[KStateError] = []
         self._lock = threading.Lock()
-        self._producer: Producer | None = Producer(
-            client_producer(base) | {"on_delivery": self._delivered}
+        self._producer: Producer | None = client_of(
+            Producer, settings.client_producer() | {"on_delivery": self._delivered}
         )
 
     def send(self, write: Write) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kstate.core.messages import Record
-from kstate.log.kafka_config import Properties, reader_consumer
-from kstate.log.kafka_errors import translate
+from kstate.log.kafka_config import Settings
+from kstate.log.kafka_errors import client_of, translate
 from kstate.log.port import Chunk, Ends
 
 EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
@@ -30,10 +30,10 @@ def record_of(message: Message) -> Record:
 class KafkaReader:
     """See `kstate.log.port.Reader`."""
 
-    def __init__(self, base: Properties, ends_of: EndsOf) -> None:
+    def __init__(self, settings: Settings, ends_of: EndsOf) -> None:
         self._ends_of = ends_of
-        self._consumer: Consumer | None = Consumer(
-            reader_consumer(base, f"kstate-reader-{uuid.uuid4().hex}")
+        self._consumer: Consumer | None = client_of(
+            Consumer, settings.reader_consumer(f"kstate-reader-{uuid.uuid4().hex}")
         )
         self._topic = ""
 

@@ -4,7 +4,8 @@
 librdkafka says                              what is done
 ===========================================  ===================================================
 retriable                                    the same call again
-the transaction must be aborted              it is, and when that is confirmed: TransactionAborted
+the transaction must be aborted              it is, and when that is confirmed: TransactionAborted,
+                                             or Fenced when the group went on without the member
 fenced                                       Fenced: the producer is of no use any more
 anything else, a lost connection included    OutcomeUnknown: likewise; a commit may have succeeded
 ===========================================  ===================================================
@@ -22,9 +23,15 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from kstate.core.messages import Write
-from kstate.errors import EncodeError, TransactionAborted
-from kstate.log.kafka_config import Properties, member_producer
-from kstate.log.kafka_errors import after_transaction, kafka_error, translate
+from kstate.errors import EncodeError
+from kstate.log.kafka_config import Settings
+from kstate.log.kafka_errors import (
+    after_abort,
+    after_transaction,
+    client_of,
+    kafka_error,
+    translate,
+)
 
 INIT_S = 30.0
 FULL_WAIT_S = 0.05
@@ -37,10 +44,9 @@ Bounds = dict[tuple[str, int], int]
 class Transactions:
     """The transactions of one worker, one at a time."""
 
-    def __init__(self, base: Properties, instance: str) -> None:
-        self._producer = Producer(member_producer(base, instance))
+    def __init__(self, settings: Settings, instance: str) -> None:
+        self._producer = client_of(Producer, settings.member_producer(instance))
         self._bounds: Bounds = {}
-        self._failed: KafkaError | None = None
         self._instance = instance
 
     def begin_life(self) -> None:
@@ -63,7 +69,6 @@ class Transactions:
         """
         producer = self._producer
         self._bounds = {}
-        self._failed = None
         try:
             producer.begin_transaction()
             self._produce(writes, marked)
@@ -111,8 +116,7 @@ class Transactions:
         if not cause.txn_requires_abort():
             return after_transaction(error, f"the transaction of {self._instance} failed")
         self._abort()
-        found = translate(error, "the transaction was aborted")
-        return found if isinstance(found, EncodeError) else TransactionAborted(str(found))
+        return after_abort(error)
 
     def _abort(self) -> None:
         try:

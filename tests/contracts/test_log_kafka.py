@@ -1,0 +1,26 @@
+"""The Kafka log keeps the contract of all logs."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from kstate.log.kafka import KafkaLog
+from kstate.log.port import Log
+from kstate.testing.log_contract import LogContract
+
+
+class TestKafkaLog(LogContract):
+    patience_s = 40.0
+
+    @pytest.fixture(autouse=True)
+    def _broker(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def open_log(self, directory: Path) -> KafkaLog:
+        # a member that does not poll is to be given up within the test's patience
+        return KafkaLog(self.bootstrap, {"max.poll.interval.ms": "7000"})
+
+    def delete_topic(self, log: Log, topic: str) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin.delete_topics([topic])[topic].result(30)
