@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kstate import wiring
 from kstate.async_client import AsyncClient, AsyncEvents
 
 
-def connect(url: str, *, prefix: str = "") -> AsyncClient:
+def connect(
+    url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = None
+) -> AsyncClient:
     """A client for asyncio of the log at ``url``; see `kstate.connect`."""
-    return AsyncClient(wiring.connect(url, prefix=prefix))
+    return AsyncClient(wiring.connect(url, prefix=prefix, kafka=kafka))
 
 
 __all__ = ["AsyncClient", "AsyncEvents", "connect"]

@@ -33,6 +33,7 @@ class Config:
     batch_ms: int = 200
     stop_timeout_s: float = 10.0
     skip_lost: bool = False
+    kafka: Mapping[str, str] = field(default_factory=dict)  # properties of librdkafka's clients
     policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
@@ -57,8 +58,14 @@ def load_config(
     """
     path = file or Path(CONFIG_FILE)
     values: dict[str, Any] = {}
+    table: Any = {}
     if file is not None or path.exists():
-        values |= _from_file(path)
+        content = _content(path)
+        table = content.pop("kafka", {})
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{path} sets 'kafka' to {table!r}: it is a table, [kafka]")
+        values |= {name: _convert(name, value, str(path)) for name, value in content.items()}
+    kafka = kafka_properties(table, environment)
     values |= _from_environment(os.environ if environment is None else environment)
     values |= {
         name: _convert(name, value, "the command line")
@@ -66,21 +73,47 @@ def load_config(
         if value is not None
     }
     limits = {name: values.pop(name) for name in list(values) if name in _POLICY}
-    return Config(**values, policy=Policy(**limits))
+    return Config(**values, kafka=kafka, policy=Policy(**limits))
+
+
+def kafka_properties(
+    table: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """librdkafka's properties from the ``[kafka]`` table, overridden by ``KSTATE_KAFKA_*``.
+
+    A variable names a property in capitals with ``_`` for each dot: ``KSTATE_KAFKA_SASL_PASSWORD``.
+    """
+    variables = os.environ if environment is None else environment
+    return _flat(table or {}) | {
+        name.removeprefix(_KAFKA).lower().replace("_", "."): value
+        for name, value in variables.items()
+        if name.startswith(_KAFKA)
+    }
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """TOML reads the dots of ``sasl.password = …`` as tables within tables."""
+    found: dict[str, str] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[before + name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found
 
 
 _POLICY = {each.name for each in fields(Policy)}
-_KNOWN = ({each.name for each in fields(Config)} - {"policy"}) | _POLICY
+_KNOWN = ({each.name for each in fields(Config)} - {"policy", "kafka"}) | _POLICY
+_KAFKA = "KSTATE_KAFKA_"
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
-    return {name: _convert(name, value, str(path)) for name, value in content.items()}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

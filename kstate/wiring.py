@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,7 +18,7 @@ from kstate.codec.book import Book
 from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
 from kstate.codec.schemas import check_book
-from kstate.config import DEFAULT_PARTITIONS, Config
+from kstate.config import DEFAULT_PARTITIONS, Config, kafka_properties
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
@@ -37,16 +37,23 @@ STORES = "kstate.stores"
 AnyProcessor = type[Processor[Any]]
 
 
-def open_log(url: str) -> Log:
-    """The log at ``url``; raises `ConfigError` for one that is no log's."""
+def open_log(url: str, kafka: Mapping[str, str] | None = None) -> Log:
+    """The log at ``url``; raises `ConfigError` for one that is no log's.
+
+    ``kafka`` are librdkafka's properties, by default those of the environment.
+    """
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
         from kstate.log.embedded import EmbeddedLog
 
         return EmbeddedLog.from_url(url)
     if scheme == "kafka":
-        raise ConfigError("this version cannot run on Kafka yet: name an embedded log, sqlite:FILE")
-    raise ConfigError(f"{url!r} names no log: write sqlite:FILE, like sqlite:bank.db")
+        from kstate.log.kafka import KafkaLog
+
+        return KafkaLog.from_url(url, kafka_properties() if kafka is None else kafka)
+    raise ConfigError(
+        f"{url!r} names no log: write kafka://HOST:PORT or sqlite:FILE, like sqlite:bank.db"
+    )
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -167,12 +174,14 @@ def codec_of(log: Log, topics: Topics, processor: AnyProcessor) -> tuple[AvroCod
     return AvroCodec(definition_of(processor), book, schemas.refresh), schemas
 
 
-def connect(url: str, *, prefix: str = "") -> Client:
-    """A client of the log at ``url`` (``sqlite:bank.db``), whose topics bear ``prefix``.
+def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = None) -> Client:
+    """A client of the log at ``url`` (``kafka://localhost:9092``, ``sqlite:bank.db``), whose
+    topics bear ``prefix``.
 
-    Raises `ConfigError` for a URL that names no log, `LogError` for a log that cannot be used.
+    ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
+    environment (``KSTATE_KAFKA_SASL_PASSWORD``).  Raises `ConfigError` for a URL that names no log, `LogError` for a log that cannot be used.
     """
-    log = open_log(url)
+    log = open_log(url, kafka)
 
     def messages(topics: Topics, processor: ProcessorRef) -> Messages:
         if not isinstance(processor, str):

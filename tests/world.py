@@ -38,7 +38,14 @@ def _embedded(request: pytest.FixtureRequest, directory: Path) -> str:
     return f"sqlite:{directory}/log.db?sync=normal"
 
 
-LOGS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {"embedded": _embedded}
+def _kafka(request: pytest.FixtureRequest, directory: Path) -> str:
+    return f"kafka://{request.getfixturevalue('bootstrap')}"
+
+
+LOGS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "embedded": _embedded,
+    "kafka": _kafka,
+}
 """Each log the tests run on: how to get the URL of one."""
 
 

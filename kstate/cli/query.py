@@ -61,7 +61,7 @@ def query(
     if ids and (follow or after is not None):
         raise click.UsageError("--ids takes neither --follow nor --after")
     processor = reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix) as client:
+    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         if ids:
             for each in itertools.islice(client.ids(processor), limit):
                 line(as_json(each) if as_jsons else each)

@@ -134,7 +134,7 @@ def replay(
             "give ids, or leave out --from-seq, --from-offset and --since"
         )
     processor = code_of(target, config) if fold else reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix) as client:
+    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         journal = client.journal(processor)
         total = sum(map(journal.size, ids)) if ids else journal.size()
         with progress("journal records", total, pauses=fold and not ids) as shown:

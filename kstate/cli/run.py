@@ -137,7 +137,7 @@ def _run_here(
     from kstate.runtime.host import Host
     from kstate.wiring import build_workers, open_log
 
-    log = open_log(config.log)
+    log = open_log(config.log, config.kafka)
     try:
         host = Host(build_workers(config, log, processors))
         stopping.serve(host.stop)

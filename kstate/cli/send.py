@@ -96,7 +96,7 @@ def call(
     from kstate.wiring import connect
 
     processor = reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix) as client:
+    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         ready = _prepare(client, processor, command, fields, document)
         begun = client.begin_encoded(
             processor,
@@ -137,7 +137,7 @@ def cast(
     from kstate.wiring import connect
 
     processor = reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix) as client:
+    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         ready = _prepare(client, processor, command, fields, document)
         sent = client.cast_encoded(
             processor,

@@ -44,6 +44,6 @@ def state(
     from kstate.wiring import connect
 
     processor = reference(target, config) if at_seq is None else code_of(target, config)
-    with connect(existing_log(config), prefix=config.prefix) as client:
+    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         found = client.state(processor, persist_id, at_seq=at_seq, timeout=timeout)
     show(found, as_jsons)

@@ -60,7 +60,7 @@ def status(config: Config, targets: tuple[str, ...], as_jsons: bool) -> None:
     from kstate.wiring import open_log
 
     names = [name_of(reference(target, config)) for target in targets]
-    log = open_log(existing_log(config))
+    log = open_log(existing_log(config), config.kafka)
     try:
         rows = [
             row
