@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG ?=
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo demo-kafka test lint format bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP) ## a year of flights through persistent processes (LOG=... for another log)
 	$(BIN)/python -m demo $(if $(LOG),--log $(LOG))
+
+demo-kafka: $(STAMP) ## the same on a Kafka that is started for it, with Docker or Java
+	$(BIN)/python -m demo --log kafka
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +25,9 @@ from demo.report import compare, show, show_differences
 from demo.worker_process import WorkerProcess
 from kstate import Client, KStateError, connect
 from kstate.core.topics import Topics
+from kstate.errors import ConfigError
 from kstate.log.port import Log
+from kstate.testing.broker import NoBroker, broker
 from kstate.wiring import open_log
 from processors.flights import Flights
 
@@ -111,7 +115,12 @@ class Demo:
 
 
 @click.command()
-@click.option("--log", "url", metavar="URL", help="Another log than a fresh embedded one.")
+@click.option(
+    "--log",
+    "url",
+    metavar="URL",
+    help="Another log than a fresh embedded one: its URL, or kafka for a broker of the demo's own.",
+)
 @click.option(
     "--departures",
     type=click.IntRange(100, DEPARTURES),
@@ -132,7 +141,8 @@ def main(url: str | None, departures: int, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=directory)).absolute()
     try:
-        good = Demo(url, run, departures).run()
+        with _log(url) as found:
+            good = Demo(found, run, departures).run()
         if not good:
             _tell(f"what the worker said is in {run / 'worker.log'}")
     except KeyboardInterrupt:
@@ -150,6 +160,19 @@ def main(url: str | None, departures: int, directory: Path) -> None:
     if not good:
         sys.exit(1)
     shutil.rmtree(run)
+
+
+@contextmanager
+def _log(url: str | None) -> Iterator[str | None]:
+    """The log to run on; ``kafka`` alone is a broker that lives as long as the demo."""
+    if url != "kafka":
+        yield url
+        return
+    try:
+        with broker() as servers:
+            yield f"kafka://{servers}"
+    except NoBroker as error:
+        raise ConfigError(str(error)) from error
 
 
 def _tell(message: str) -> None:

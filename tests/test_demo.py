@@ -37,10 +37,13 @@ def start(directory: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="module", params=["embedded", "kafka"])
+def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a short run prints; it must end well."""
-    running = start(tmp_path_factory.mktemp("demo"), "--departures", str(DEPARTURES))
+    options = ["--departures", str(DEPARTURES)]
+    if request.param == "kafka":
+        options += ["--log", f"kafka://{request.getfixturevalue('bootstrap')}"]
+    running = start(tmp_path_factory.mktemp("demo"), *options)
     out, err = running.communicate()
     assert (running.returncode, err) == (0, ""), out + err
     return out
