@@ -20,8 +20,7 @@ from demo.answers import Answers
 from demo.flights_file import Flight, flights_file, read_flights
 from demo.plain import PAST_SEQ, Plain, busiest, plain_pass, seq_of
 from demo.report import compare, show
-from kstate import StoredEvent, connect
-from kstate.errors import KStateError
+from kstate import StoredEvent
 from kstate.wiring import open_log
 from processors.flights import Flown
 
@@ -165,13 +164,6 @@ def test_what_it_links_to_is_there() -> None:
     paths = re.findall(r"`((?:processors|demo|tests)/[\w./]*)`", README)
     for each in [*links, *paths]:
         assert (ROOT / each).exists(), each
-
-
-def test_kafka_is_still_next() -> None:
-    """Fails on the day that Kafka is there, for the README to say so."""
-    assert "Kafka (next)" in README
-    with pytest.raises(KStateError, match="Kafka"), connect("kafka://localhost:1"):
-        pass
 
 
 # -- the demo ------------------------------------------------------------------------------------
