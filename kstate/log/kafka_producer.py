@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -13,6 +14,9 @@ from kstate.log.kafka_errors import client_of, kafka_error, translate
 
 FULL_WAIT_S = 0.05
 CLOSE_S = 30.0
+CONNECT_S = 2.0
+
+logger = logging.getLogger("kstate.kafka")
 
 
 class KafkaProducer:
@@ -22,6 +26,7 @@ class KafkaProducer:
         self._limit = max_record_bytes
         self._errors: list[KStateError] = []
         self._lock = threading.Lock()
+        self._connected = False
         self._producer: Producer | None = client_of(
             Producer, settings.client_producer() | {"on_delivery": self._delivered}
         )
@@ -32,6 +37,8 @@ class KafkaProducer:
         if size > self._limit:
             raise RecordTooLarge("the record", size, self._limit)
         producer = self._open()
+        if not self._connected:
+            self._connect(producer, write.topic)
         while True:
             try:
                 produce(producer, write)
@@ -42,6 +49,16 @@ class KafkaProducer:
                 raise translate(error, f"a record for {write.topic} cannot be sent") from error
             producer.poll(0)
             return
+
+    def _connect(self, producer: Producer, topic: str) -> None:
+        """Spares the first record half a second: librdkafka asks for its producer id at once when
+        a broker is connected, and otherwise every 500 ms."""
+        self._connected = True
+        try:
+            producer.list_topics(topic, timeout=CONNECT_S)
+        except KafkaException as error:
+            # what this means for the record is told when it is flushed
+            logger.debug("no broker yet: %s", kafka_error(error).str())
 
     def flush(self, timeout_s: float) -> None:
         """See the port."""
