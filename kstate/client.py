@@ -6,28 +6,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from kstate.codec.port import Messages
 from kstate.core.context import Machine
-from kstate.core.messages import Command, GetState, Headers, Record, Write
+from kstate.core.messages import Command, GetState, Headers, Write
 from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import (
-    AlreadyDone,
     CallTimeout,
-    CommandFailed,
     ConfigError,
-    Conflict,
     KStateError,
-    Rejected,
     TopicError,
 )
 from kstate.log.port import Log, Producer
 from kstate.processor import Processor, name_of
 from kstate.query import Journal, StoredEvent, missing
-from kstate.replies import Replies
+from kstate.replies import Call, Replies
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -42,30 +37,25 @@ MessagesOf = Callable[[Topics, ProcessorRef], Messages]
 MachineOf = Callable[[Topics, ProcessorRef], Machine]
 
 
-class Call:
-    """A call under way: what is needed to make its result of the reply."""
+RESERVED_HEADERS = frozenset(
+    {
+        # what a worker reads, beside traceparent, which is the caller's to give
+        *("command-id", "content-type", "expected-seq", "reply-partition", "reply-to", "type"),
+        # what a dead letter gets in place of the command's own
+        *("error", "error-type", "source"),
+    }
+)
+"""Headers of a command record that are not the caller's to set."""
 
-    def __init__(self, command_id: str, future: Future[Record], decode: Callable[[bytes], Any]):
-        self.command_id = command_id
-        self.future = future
-        self._decode = decode
 
-    def result_of(self, record: Record) -> Any:
-        """The reply's value; raises what the reply says went wrong."""
-        headers = dict(record.headers)
-        status = headers.get("status", b"")
-        error = headers.get("error", b"").decode(errors="replace")
-        code = headers.get("code", b"").decode(errors="replace")
-        seq = int(headers.get("seq", b"0"))
-        if status == b"ok":
-            return self._decode(record.value or b"")
-        if status == b"rejected":
-            raise Rejected(error, code)
-        if status == b"conflict":
-            raise Conflict(seq)
-        if status == b"duplicate":
-            raise AlreadyDone(seq)
-        raise CommandFailed(error or f"a reply with the status {status!r}", code)
+def caller_headers(headers: Mapping[str, bytes] | None) -> Headers:
+    """A caller's headers as a record takes them; raises `ConfigError` for one it cannot set."""
+    for name, value in (headers or {}).items():
+        if name in RESERVED_HEADERS:
+            raise ConfigError(f"the header {name} is kstate's own: give another name to yours")
+        if not isinstance(name, str) or not isinstance(value, bytes):
+            raise ConfigError(f"the header {name!r} is not a text with bytes as its value")
+    return list((headers or {}).items())
 
 
 class Client:
@@ -112,7 +102,8 @@ class Client:
     ) -> str:
         """Sends a command without asking for a reply; its command id.
 
-        Returns once the command is queued; `flush` returns once it is stored.
+        Returns once the command is queued; `flush` returns once it is stored.  Raises
+        `ConfigError` for a header that kstate itself sets (`RESERVED_HEADERS`).
         """
         value = self.messages(processor).encode_command(name_of(processor), command)
         return self.cast_encoded(
@@ -135,8 +126,8 @@ class Client:
         headers: Mapping[str, bytes] | None = None,
     ) -> str:
         """`cast` of a command that is already encoded."""
+        extra = caller_headers(headers)
         command_id = command_id or new_command_id()
-        extra = list((headers or {}).items())
         self._send(processor, persist_id, value, command_id, expected_seq, extra)
         return command_id
 
@@ -191,12 +182,13 @@ class Client:
         headers: Mapping[str, bytes] | None = None,
     ) -> Call:
         """`begin` of a command that is already encoded; ``decode`` makes a value of its reply."""
+        given = caller_headers(headers)
         command_id = command_id or new_command_id()
         replies = self._listen(processor)
         extra: Headers = [
             ("reply-to", replies.topic.encode()),
             ("reply-partition", b"%d" % replies.partition),
-            *(headers or {}).items(),
+            *given,
         ]
         future = replies.expect(command_id.encode())
         try:

@@ -1,20 +1,56 @@
-"""Where a client's replies arrive: one partition of the replies topic, read by one thread."""
+"""Calls under way, and where their replies arrive: one partition of the replies topic, read by one
+thread."""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 from kstate.core.messages import Record
-from kstate.errors import KStateError, LogUnavailable
+from kstate.errors import (
+    AlreadyDone,
+    CommandFailed,
+    Conflict,
+    KStateError,
+    LogUnavailable,
+    Rejected,
+)
 from kstate.log.port import Log
 
 WAIT_S = 0.2
 CHUNK = 1_000
 
 logger = logging.getLogger("kstate.client")
+
+
+class Call:
+    """A call under way: what is needed to make its result of the reply."""
+
+    def __init__(self, command_id: str, future: Future[Record], decode: Callable[[bytes], Any]):
+        self.command_id = command_id
+        self.future = future
+        self._decode = decode
+
+    def result_of(self, record: Record) -> Any:
+        """The reply's value; raises what the reply says went wrong."""
+        headers = dict(record.headers)
+        status = headers.get("status", b"")
+        error = headers.get("error", b"").decode(errors="replace")
+        code = headers.get("code", b"").decode(errors="replace")
+        seq = int(headers.get("seq", b"0"))
+        if status == b"ok":
+            return self._decode(record.value or b"")
+        if status == b"rejected":
+            raise Rejected(error, code)
+        if status == b"conflict":
+            raise Conflict(seq)
+        if status == b"duplicate":
+            raise AlreadyDone(seq)
+        raise CommandFailed(error or f"a reply with the status {status!r}", code)
 
 
 class Replies:

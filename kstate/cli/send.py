@@ -11,16 +11,11 @@ import click
 
 from kstate.cli.options import common, examples, existing_log, reference
 from kstate.cli.output import show
-from kstate.client import Client, ProcessorRef
+from kstate.client import Client, ProcessorRef, caller_headers
 from kstate.config import Config
 from kstate.core.messages import RESERVED_NAMESPACE
-from kstate.errors import BadCommand
+from kstate.errors import BadCommand, ConfigError
 from kstate.processor import definition_of, name_of
-
-OWN_HEADERS = frozenset(
-    {"command-id", "content-type", "expected-seq", "reply-partition", "reply-to", "type"}
-)
-"""Headers that other options, or kstate itself, set."""
 
 
 class Ready(NamedTuple):
@@ -96,6 +91,7 @@ def call(
     from kstate.wiring import connect
 
     processor = reference(target, config)
+    extra = _headers(headers)
     with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         ready = _prepare(client, processor, command, fields, document)
         begun = client.begin_encoded(
@@ -105,7 +101,7 @@ def call(
             ready.decode_reply,
             command_id,
             expected_seq,
-            _headers(headers),
+            extra,
         )
         reply = client.wait(processor, begun, timeout)
     show(reply, as_jsons)
@@ -137,6 +133,7 @@ def cast(
     from kstate.wiring import connect
 
     processor = reference(target, config)
+    extra = _headers(headers)
     with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
         ready = _prepare(client, processor, command, fields, document)
         sent = client.cast_encoded(
@@ -145,7 +142,7 @@ def cast(
             ready.value,
             command_id=command_id,
             expected_seq=expected_seq,
-            headers=_headers(headers),
+            headers=extra,
         )
         client.flush()
     click.echo(sent)
@@ -221,12 +218,16 @@ def _plain_reply(reply: bytes, command: str, book: Any) -> Any:
 
 
 def _headers(given: Sequence[str]) -> dict[str, bytes]:
-    headers = _pairs(given, "NAME=VALUE")
-    for name in headers:
-        if name in OWN_HEADERS:
-            raise click.UsageError(f"the header {name} is kstate's own: --header cannot set it")
     # what a shell gives that is no UTF-8 comes as surrogates, and goes as the bytes it was
-    return {name: value.encode(errors="surrogateescape") for name, value in headers.items()}
+    headers = {
+        name: value.encode(errors="surrogateescape")
+        for name, value in _pairs(given, "NAME=VALUE").items()
+    }
+    try:
+        caller_headers(headers)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    return headers
 
 
 def _pairs(texts: Sequence[str], form: str) -> dict[str, str]:

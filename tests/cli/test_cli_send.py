@@ -13,6 +13,7 @@ from shop import Shop
 from world import World
 
 from kstate import Command, Context, Processor, command, event
+from kstate.client import RESERVED_HEADERS
 
 
 def test_a_call_prints_the_reply(shell: Shell) -> None:
@@ -161,7 +162,10 @@ def test_json_that_is_none_is_refused(shell: Shell) -> None:
         (("count=5", "count=6"), "count is given twice"),
         (("count",), "is not of the form FIELD=VALUE"),
         (("count=5", "--fields", "{}"), "not both"),
-        (("count=5", "--header", "reply-to=x"), "the header reply-to is kstate's own"),
+        *(
+            (("count=5", "--header", f"{name}=x"), f"the header {name} is kstate's own")
+            for name in sorted(RESERVED_HEADERS)
+        ),
         (("count=5", "--header", "x"), "is not of the form NAME=VALUE"),
         (("count=5", "--timeout", "0"), "--timeout"),
         (("count=5", "--command-id", "a\nb"), "--command-id"),

@@ -11,7 +11,7 @@ from counter import Add, AddAndRefuse, Added, Count, Counter, Look
 from world import World
 
 from kstate import CallTimeout, Conflict, KStateError, Rejected, aio
-from kstate.errors import TopicError
+from kstate.errors import ConfigError, TopicError
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -59,6 +59,18 @@ def test_errors_are_the_same(world: World) -> None:
                 await k.call(Counter, "a", Add(5), expected_seq=9)
             with pytest.raises(TopicError):
                 await k.call("nobody", "a", Add(5))
+
+    world.run(Counter)
+    run(main())
+
+
+def test_a_header_that_kstate_sets_itself_is_refused(world: World) -> None:
+    async def main() -> None:
+        async with aio.connect(world.url, prefix=world.prefix) as k:
+            with pytest.raises(ConfigError, match="the header reply-to is kstate's own"):
+                await k.call(Counter, "a", Add(5), headers={"reply-to": b"x"})
+            with pytest.raises(ConfigError, match="the header command-id is kstate's own"):
+                await k.cast(Counter, "a", Add(5), headers={"command-id": b"x"})
 
     world.run(Counter)
     run(main())

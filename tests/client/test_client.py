@@ -14,6 +14,7 @@ from world import World
 
 import kstate
 from kstate import CallTimeout, Command, CommandFailed, KStateError
+from kstate.client import RESERVED_HEADERS
 from kstate.errors import ConfigError, LogError, TopicError
 
 # -- call and cast ---------------------------------------------------------------------------------
@@ -115,6 +116,43 @@ def test_a_command_the_processor_does_not_know_is_refused_by_it(world: World) ->
     with pytest.raises(KStateError):
         world.call("counter", "a", Stray())
     assert world.call(Counter, "a", Add(1)) == 1
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
+
+def test_a_callers_headers_travel_with_its_command(world: World) -> None:
+    world.run(Counter)
+    given = {"traceparent": b"00-a-b-01", "x": b"\0\xff"}
+    world.client.cast(Counter, "a", Add(1), headers=given)
+    world.call(Counter, "a", Add(1), headers=given)
+    for record in world.read(world.topics(Counter).commands):
+        assert given.items() <= dict(record.headers).items()
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_HEADERS))
+def test_a_header_that_kstate_sets_itself_is_refused_and_nothing_is_sent(
+    world: World, name: str
+) -> None:
+    world.run(Counter)
+    sentence = f"the header {name} is kstate's own: give another name to yours"
+    attempts: list[Callable[[], Any]] = [
+        lambda: world.client.cast(Counter, "a", Add(1), headers={name: b"1"}),
+        lambda: world.client.call(Counter, "a", Add(1), headers={name: b"1"}),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ConfigError) as refused:
+            attempt()
+        assert str(refused.value) == sentence
+    world.client.flush()
+    assert world.read(world.topics(Counter).commands) == []
+
+
+@pytest.mark.parametrize("headers", [{"x": "text"}, {"x": None}, {5: b"x"}])
+def test_a_header_that_is_no_text_with_bytes_is_refused(world: World, headers: Any) -> None:
+    world.run(Counter)
+    with pytest.raises(ConfigError, match="is not a text with bytes as its value"):
+        world.client.cast(Counter, "a", Add(1), headers=headers)
 
 
 # -- where there is nothing ------------------------------------------------------------------------
