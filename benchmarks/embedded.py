@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
-import os
-import platform
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import kstate
+from benchmarks.counting import CountingLog, Tally
+from benchmarks.machine import machine
 from benchmarks.timers import Timers
 from kstate.codec.avro import AvroCodec
 from kstate.config import Config
@@ -31,7 +30,7 @@ from kstate.core.messages import Headers, Write
 from kstate.core.shard import Shard
 from kstate.core.topics import Topics
 from kstate.log.embedded_member import EmbeddedMember
-from kstate.log.port import Committed, Log, Member, Polled
+from kstate.log.port import Log
 from kstate.processor import definition_of
 from kstate.runtime.partitions import Partitions
 from kstate.wiring import build_workers, open_log
@@ -48,62 +47,6 @@ PARTS: Sequence[tuple[str, str, Any, tuple[str, ...]]] = (
     ("store", "store", Partitions, ("_keep",)),
 )
 """Key, words, where the functions are, and their names; a part's time is without its parts."""
-
-
-class CountingMember:
-    """A member that stops its worker once so many commands are committed."""
-
-    def __init__(self, member: Member, log: CountingLog) -> None:
-        self._member = member
-        self._log = log
-        self.instance = member.instance
-        self.start = member.start
-        self.committed = member.committed
-        self.close = member.close
-
-    def poll(self, max_records: int, timeout_s: float) -> Polled:
-        """Polls; the first poll that finds commands begins the measurement."""
-        began = time.perf_counter()
-        polled = self._member.poll(max_records, timeout_s)
-        if polled.records and not self._log.began:
-            self._log.began = began
-        return polled
-
-    def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
-    ) -> Mapping[tuple[str, int], int]:
-        """Commits and counts."""
-        ends = self._member.commit(writes, progress)
-        self._log.count(progress)
-        return ends
-
-
-class CountingLog:
-    """A log whose members count what they commit."""
-
-    def __init__(self, log: Log, commands: int) -> None:
-        self._log = log
-        self._left = commands
-        self._done: dict[int, int] = {}
-        self.began = 0.0
-        self.batches = 0
-        self.enough: Callable[[], None] = lambda: None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
-
-    def join(self, group: str, topic: str, instance: str) -> CountingMember:
-        """See `kstate.log.port.Log`."""
-        return CountingMember(self._log.join(group, topic, instance), self)
-
-    def count(self, progress: Mapping[int, Committed]) -> None:
-        """Takes note of a commit."""
-        self.batches += 1
-        for partition, done in progress.items():
-            self._left -= done.offset - self._done.get(partition, 0)
-            self._done[partition] = done.offset
-        if self._left <= 0:
-            self.enough()
 
 
 class Bench:
@@ -130,11 +73,11 @@ class Bench:
         config = self._config()
         log = open_log(config.log)
         try:
-            counting = CountingLog(log, self.options.commands)
-            made: Any = counting
+            tally = Tally(self.options.commands)
+            made: Any = CountingLog(log, tally)
             (worker,) = build_workers(config, made, [Bank])
             self._preload(log, asked)
-            counting.enough = worker.stop
+            tally.enough = worker.stop
             worker.run()
             ended = time.perf_counter()
             counts = worker.counts
@@ -142,7 +85,7 @@ class Bench:
             log.close()
         assert counts.events == counts.commands == self.options.commands
         assert counts.replies == (self.options.commands if asked else 0)
-        return ended - counting.began, counting.batches
+        return ended - tally.began, tally.batches
 
     def _preload(self, log: Log, asked: bool) -> None:
         topics = Topics.of(Bank.name)
@@ -193,21 +136,11 @@ class Bench:
                     yield time.perf_counter() - began
 
 
-def processor_name() -> str:
-    """The CPU, as the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def table(bench: Bench) -> Iterator[str]:
     """The lines of the report."""
     options = bench.options
-    today = datetime.datetime.now(datetime.UTC).date()
     yield (
-        f"{today}, Python {platform.python_version()}, {os.cpu_count()} × {processor_name()}; "
+        f"{machine()}; "
         f"{options.commands} deposits on {options.ids} accounts, {options.partitions} partitions, "
         f"batches of up to {options.batch}, sync={options.sync}"
     )
