@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -31,26 +31,23 @@ from kstate.wiring import load_processor, open_log
 ROOT = Path(__file__).parent.parent
 DATA = "/var/lib/kstate"
 WORKERS = ("bank-1", "bank-2", "bank-3")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PAGE = (ROOT / "docs" / "containers.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 Compose = dict[str, Any]
 
 
-class Instruction(NamedTuple):
-    name: str
-    text: str
-
-
-def _stages() -> list[list[Instruction]]:
-    """The instructions of each stage of the Dockerfile."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.M)
-    stages: list[list[Instruction]] = []
+def _stages() -> list[list[tuple[str, str]]]:
+    """The instructions of each stage of the Dockerfile: name and the rest of the line."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.M)
+    stages: list[list[tuple[str, str]]] = []
     for line in text.replace("\\\n", " ").splitlines():
         name, _, rest = line.strip().partition(" ")
         if name == "FROM":
             stages.append([])
         if name and stages:
-            stages[-1].append(Instruction(name, rest.strip()))
+            stages[-1].append((name, rest.strip()))
     return stages
 
 
@@ -59,31 +56,24 @@ STAGES = _stages()
 
 def instructions(stage: int, name: str) -> list[str]:
     """What stands behind each instruction of this name, in their order."""
-    return [each.text for each in STAGES[stage] if each.name == name]
+    return [text for found, text in STAGES[stage] if found == name]
 
 
-def copied(stage: int) -> list[tuple[list[str], str]]:
-    """Sources and destination of what a stage takes from the build context."""
-    found = []
+def copied(stage: int) -> list[tuple[str, str]]:
+    """Source and destination of what a stage takes from the build context."""
+    found: list[tuple[str, str]] = []
     for text in instructions(stage, "COPY"):
         if not text.startswith("--from="):
             *sources, destination = shlex.split(text)
-            found.append((sources, destination))
+            found += ((source, destination) for source in sources)
     return found
-
-
-def sources(stage: int) -> list[str]:
-    return [source for names, _ in copied(stage) for source in names]
 
 
 @pytest.fixture(scope="module")
 def context() -> set[Path]:
     """The files that are sent to the builder, by docker's own reading of .dockerignore."""
-    patterns = [
-        line
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
     sent = exclude_paths(str(ROOT), patterns, dockerfile="Dockerfile")
     return {Path(each) for each in sent if (ROOT / each).is_file()}
 
@@ -91,58 +81,44 @@ def context() -> set[Path]:
 @pytest.fixture(scope="module")
 def compose() -> Compose:
     yaml = pytest.importorskip("yaml")
-    found = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    assert isinstance(found, dict)
-    return found
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
 
 
 def service(compose: Compose, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = compose["services"][name]
-    return found
+    return dict(compose["services"][name])
 
 
 # -- the image -----------------------------------------------------------------------------------
 
 
 def test_the_builder_is_sent_every_path_that_is_copied(context: set[Path]) -> None:
-    for stage in range(len(STAGES)):
-        for source in sources(stage):
-            path = ROOT / source
-            assert path.exists(), source
-            of_it = {each for each in context if each.is_relative_to(source)}
-            there = {path} if path.is_file() else set(path.rglob("*"))
-            wanted = {
-                each.relative_to(ROOT)
-                for each in there
-                if each.is_file() and "__pycache__" not in each.parts
-            }
-            assert of_it == wanted, source
+    for source, _ in [*copied(0), *copied(1)]:
+        path = ROOT / source
+        there = {path, *path.rglob("*")} - set(path.rglob("*.pyc"))
+        wanted = {each.relative_to(ROOT) for each in there if each.is_file()}
+        assert wanted, f"{source} is not there"
+        assert {each for each in context if each.is_relative_to(source)} == wanted
 
 
 def test_the_builder_is_sent_nothing_that_is_not_copied(context: set[Path]) -> None:
-    wanted = [source for stage in range(len(STAGES)) for source in sources(stage)]
+    wanted = [source for source, _ in [*copied(0), *copied(1)]]
     # docker sends these two for itself
     for each in context - {Path("Dockerfile"), Path(".dockerignore")}:
         assert any(each.is_relative_to(source) for source in wanted), each
 
 
 def test_the_first_stage_has_what_the_wheel_is_made_of() -> None:
-    there = sources(0)
-    assert {"pyproject.toml", "kstate", PROJECT["readme"], *PROJECT["license-files"]} <= set(there)
+    there = {source for source, _ in copied(0)}
+    assert {"pyproject.toml", "kstate", PROJECT["readme"], *PROJECT["license-files"]} <= there
 
 
 def test_extras_of_the_image_are_extras_of_the_package() -> None:
-    (comment,) = re.findall(r"^# extras of pyproject.toml.*: (.*)$", _dockerfile(), re.M)
-    named = {name.strip() for name in comment.split(",")}
-    assert named == set(PROJECT["optional-dependencies"]) - {"test"}
-
-
-def _dockerfile() -> str:
-    return (ROOT / "Dockerfile").read_text()
+    (comment,) = re.findall(r"^# extras of pyproject.toml.*: (.*)$", DOCKERFILE, re.M)
+    assert set(comment.split(", ")) == set(PROJECT["optional-dependencies"]) - {"test"}
 
 
 def test_both_stages_have_one_python_that_the_package_supports() -> None:
-    (version,) = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", _dockerfile(), re.M)
+    (version,) = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", DOCKERFILE, re.M)
     least = PROJECT["requires-python"].removeprefix(">=")
     assert tuple(map(int, version.split("."))) >= tuple(map(int, least.split(".")))
     bases = [text.split()[0] for stage in range(2) for text in instructions(stage, "FROM")]
@@ -162,13 +138,12 @@ def test_the_user_has_no_rights_and_a_number_that_stays() -> None:
     made = " ".join(instructions(1, "RUN"))
     assert "groupadd --gid 10001 kstate" in made
     assert "useradd --uid 10001 --gid kstate" in made
-    after = [each.name for each in STAGES[1]]
+    after = [name for name, _ in STAGES[1]]
     assert not {"RUN", "COPY", "ADD"} & set(after[after.index("USER") :])
 
 
 def environment() -> dict[str, str]:
-    (text,) = instructions(1, "ENV")
-    return dict(each.split("=", 1) for each in shlex.split(text))
+    return dict(each.split("=", 1) for each in shlex.split(*instructions(1, "ENV")))
 
 
 def test_all_that_is_written_lies_in_the_volume() -> None:
@@ -183,13 +158,12 @@ def test_all_that_is_written_lies_in_the_volume() -> None:
 def test_what_the_second_stage_copies_is_all_that_the_examples_need(
     context: set[Path], tmp_path: Path
 ) -> None:
-    for names, destination in copied(1):
-        for name in names:
-            for each in context:
-                if each.is_relative_to(name):
-                    target = tmp_path / destination / each.relative_to(name)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(ROOT / each, target)
+    for source, destination in copied(1):
+        for each in context:
+            if each.is_relative_to(source):
+                target = tmp_path / destination / each.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / each, target)
     targets = ["processors.bank:Bank", "processors.flights:Flights"]
     done = subprocess.run(
         [sys.executable, "-m", "kstate.cli.main", "schema", "check", "--json", *targets],
@@ -212,11 +186,6 @@ def test_one_service_builds_the_image_and_nobody_pulls_it(compose: Compose) -> N
     assert {each["image"] for each in ours.values()} == {"kstate:dev"}
     assert [name for name, each in ours.items() if "build" in each] == ["topics"]
     assert all(service(compose, name)["pull_policy"] == "never" for name in WORKERS)
-
-
-def test_build_arguments_are_those_of_the_dockerfile(compose: Compose) -> None:
-    known = {text.split("=")[0] for stage in range(2) for text in instructions(stage, "ARG")}
-    assert set(service(compose, "topics")["build"]["args"]) <= known
 
 
 def test_kafka_is_the_version_that_kstate_is_tested_with(compose: Compose) -> None:
@@ -252,8 +221,7 @@ def test_every_listener_is_named_where_kafka_looks_for_it(compose: Compose) -> N
     assert set(told) == {"INTERNAL", "EXTERNAL"}
     assert settings["KAFKA_INTER_BROKER_LISTENER_NAME"] == "INTERNAL"
     assert settings["KAFKA_CONTROLLER_LISTENER_NAMES"] == "CONTROLLER"
-    node = settings["KAFKA_NODE_ID"]
-    assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{node}@{bound['CONTROLLER']}"
+    assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"1@{bound['CONTROLLER']}"
     assert told["INTERNAL"] == f"kafka{bound['INTERNAL']}"
 
 
@@ -328,10 +296,14 @@ def test_everything_waits_for_what_it_needs_and_the_waiting_can_end(compose: Com
 
 def parse(arguments: list[str]) -> dict[str, Any]:
     """What kstate understands when it is called like this; raises `click.UsageError`."""
-    name, *rest = arguments
-    command = kstate.get_command(click.Context(kstate), name)
-    assert command is not None, f"kstate has no command {name!r}"
-    return command.make_context(name, rest).params
+    command: click.Command = kstate
+    rest = arguments
+    while isinstance(command, click.Group):
+        name, *rest = rest
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"{command.name} has no command {name!r}"
+        command = found
+    return command.make_context(command.name, rest).params
 
 
 def unbuilt(name: str) -> pytest.MarkDecorator:
@@ -357,10 +329,9 @@ def test_the_topics_created_are_those_of_the_bank_and_enough_for_all_workers(
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_is_asked_for_the_health_of_what_it_runs(compose: Compose, name: str) -> None:
     each = service(compose, name)
-    kind, program, *arguments = each["healthcheck"]["test"]
-    assert (kind, program) == ("CMD", "kstate")
-    (target,) = each["command"][1:]
-    assert parse(arguments)["targets"] == (load_processor(target).name,)
+    assert each["healthcheck"]["test"][:2] == ["CMD", "kstate"]
+    (target,) = parse(each["command"])["targets"]
+    assert parse(each["healthcheck"]["test"][2:])["targets"] == (load_processor(target).name,)
 
 
 @pytest.mark.parametrize("name", ["topics", *WORKERS])
@@ -370,3 +341,60 @@ def test_a_container_may_write_nowhere_but_in_its_volume(compose: Compose, name:
     assert each["tmpfs"] == ["/tmp"]
     assert each["cap_drop"] == ["ALL"]
     assert each["security_opt"] == ["no-new-privileges:true"]
+
+
+# -- the page about it ---------------------------------------------------------------------------
+
+
+def calls() -> list[list[str]]:
+    """What docs/containers.md has the shell do, in words."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)
+    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+
+
+def after(words: list[str], *beginning: str) -> list[str]:
+    """The words behind the last one of a call that begins like this, or none."""
+    found = words[: len(beginning) - 1] == list(beginning[:-1]) and beginning[-1] in words
+    return words[words.index(beginning[-1]) + 1 :] if found else []
+
+
+def test_the_page_calls_kstate_as_its_help_says() -> None:
+    called = [
+        arguments
+        for words in calls()
+        for arguments in (
+            after(words, "docker", "compose", "exec", "kstate"),
+            after(words, "docker", "compose", "run", "topics"),
+            after(words, "docker", "exec", "kstate"),
+            after(words, "docker", "run", "kstate:dev"),
+        )
+        if arguments
+    ]
+    assert {words[0] for words in called} == {"call", "status", "schema", "run"}
+    for words in called:
+        parse(words)
+
+
+def test_the_page_and_the_compose_file_name_build_arguments_that_are_there(
+    compose: Compose,
+) -> None:
+    arguments = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.M))
+    assert set(re.findall(r"^\| `([A-Z_]+)` \| a build argument", PAGE, re.M)) == arguments
+    assert set(service(compose, "topics")["build"]["args"]) <= arguments
+
+
+def test_the_page_tells_the_places_and_the_user_of_the_image() -> None:
+    (workdir,) = instructions(1, "WORKDIR")
+    (user,) = instructions(1, "USER")
+    for each in (DATA, workdir, user.split(":")[0], "/opt/kstate"):
+        assert each in PAGE, each
+
+
+def test_the_page_sets_what_can_be_set() -> None:
+    (block,) = re.findall(r"^```yaml\nenvironment:\n(.*?)^```$", PAGE, re.M | re.S)
+    given = dict(line.strip().split(": ", 1) for line in block.splitlines())
+    config = load_config({}, given)
+    assert len(config.kafka) == len(given) - 1
+    open_log(config.log, config.kafka).close()
+    for name in set(re.findall(r"`(KSTATE_[A-Z_]+)`", PAGE)) - {"KSTATE_KAFKA_SESSION_TIMEOUT_MS"}:
+        assert hasattr(Config(), name.removeprefix("KSTATE_").lower()), name
