@@ -93,8 +93,8 @@ def _error_type(record: Record) -> str:
 
 def read_all(log: Log, topic: str) -> list[Record]:
     """Every committed record of a topic."""
-    ends = {partition: each for partition, each in log.ends(topic).items() if each.stable}
-    left = {partition: each.stable for partition, each in ends.items()}
+    ends = {partition: each for partition, each in log.ends(topic).items() if each.end}
+    left = {partition: each.end for partition, each in ends.items()}
     records: list[Record] = []
     reader = log.reader()
     try:

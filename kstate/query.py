@@ -200,7 +200,8 @@ class Journal:
     ) -> Iterator[tuple[Match, dict[int, int]]]:
         """The matching records, each with the positions behind it."""
         ends = self._log.ends(self._topics.journal)
-        open_ends = {p: ends[p].stable for p, start in starts.items() if start < ends[p].stable}
+        # not the stable ends: what was answered is decided, and may be visible a moment later
+        open_ends = {p: ends[p].end for p, start in starts.items() if start < ends[p].end}
         if not live and not open_ends:
             return
         positions = dict(starts)

@@ -98,6 +98,10 @@ def shown(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {n: "***" if _SECRET.search(n) else value for n, value in properties.items()}
 
 
+_COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky"}
+"""KIP-429: partitions move one by one, and the others' owners go on."""
+
+
 class Settings:
     """The properties of a cluster's clients: what the user has set, within what is fixed."""
 
@@ -126,28 +130,33 @@ class Settings:
     def member_consumer(self, group: str, instance: str) -> Properties:
         """The consumer of a worker."""
         return {
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
-            "heartbeat.interval.ms": 1_500,
+            **({} if self._broker_assigns else {"heartbeat.interval.ms": 1_500}),
             "queued.max.messages.kbytes": 16_384,
             **self._reading(),
             "group.id": group,
             "client.id": instance,
             "group.instance.id": instance,  # KIP-345: a restart does not disturb the others
-            "partition.assignment.strategy": "cooperative-sticky",  # KIP-429
+            **({} if self._broker_assigns else _COOPERATIVE),
         }
 
     def reader_consumer(self, name: str) -> Properties:
         """A consumer that belongs to no group: the group's coordinator never hears its id."""
         return {
-            "session.timeout.ms": SESSION_TIMEOUT_MS,  # librdkafka compares it with other settings
             **self._reading(),
             "group.id": name,
             "client.id": name,
             "enable.partition.eof": True,
         }
 
+    @property
+    def _broker_assigns(self) -> bool:
+        """KIP-848: the broker decides about assignments and sessions."""
+        return self._consumer.get("group.protocol") == "consumer"
+
     def _reading(self) -> Properties:
+        session = {} if self._broker_assigns else {"session.timeout.ms": SESSION_TIMEOUT_MS}
         return {
+            **session,
             # a partition that starts waits out the fetch under way: keep that short
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": self._fetch_bytes,

@@ -14,6 +14,18 @@ VARIABLE = "KSTATE_TEST_BOOTSTRAP"
 IMAGE = "apache/kafka:4.2.0"
 
 
+_ENVIRONMENT = {
+    "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+    "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    "KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS": "6000",
+    "KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS": "6000",
+    "KAFKA_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS": "1500",
+    "KAFKA_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS": "1500",
+}
+
+
 class NoBroker(Exception):
     """Why there is no broker to test with; one sentence with the cure."""
 
@@ -60,8 +72,8 @@ def _docker() -> Iterator[str]:
     from testcontainers.kafka import KafkaContainer
 
     container = KafkaContainer(IMAGE).with_kraft()
-    container.with_env("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
-    container.with_env("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+    for name, value in _ENVIRONMENT.items():
+        container.with_env(name, value)
     with container as kafka:
         yield kafka.get_bootstrap_server()
 

@@ -232,6 +232,11 @@ class LocalKafka:
             "share.coordinator.state.topic.replication.factor": copies,
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # with group.protocol=consumer the broker decides: as short as kstate's own
+            "group.consumer.min.session.timeout.ms": "6000",
+            "group.consumer.session.timeout.ms": "6000",
+            "group.consumer.min.heartbeat.interval.ms": "1500",
+            "group.consumer.heartbeat.interval.ms": "1500",
             "log.cleaner.dedupe.buffer.size": "16777216",
         } | self._settings
 

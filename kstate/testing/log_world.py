@@ -165,9 +165,13 @@ class World:
         return records, chunk
 
     def read(self, topic: str, log: Log | None = None) -> list[Record]:
-        """All committed records of a topic, by a reader of its own."""
+        """All committed records of a topic, by a reader of its own.
+
+        A transaction that is still open is waited for: one that was committed may be seen as
+        committed only a moment later.
+        """
         log = log or self.log
-        targets = {partition: ends.stable for partition, ends in log.ends(topic).items()}
+        targets = {partition: ends.end for partition, ends in log.ends(topic).items()}
         reader = log.reader()
         try:
             reader.assign(topic, dict.fromkeys(targets, 0))

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 from kstate.log.kafka import KafkaLog
 from kstate.log.port import Log
 from kstate.testing.log_contract import LogContract
+from kstate.testing.log_contract_members import MemberPromises
 
 
 class TestKafkaLog(LogContract):
@@ -24,3 +25,17 @@ class TestKafkaLog(LogContract):
     def delete_topic(self, log: Log, topic: str) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         admin.delete_topics([topic])[topic].result(30)
+
+
+class TestMembersOfABrokerAssignedGroup(MemberPromises):
+    """KIP-848: ``group.protocol=consumer``."""
+
+    patience_s = 60.0
+
+    @pytest.fixture(autouse=True)
+    def _broker(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def open_log(self, directory: Path) -> KafkaLog:
+        properties = {"group.protocol": "consumer", "max.poll.interval.ms": "7000"}
+        return KafkaLog(self.bootstrap, properties)
