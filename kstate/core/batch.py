@@ -73,6 +73,7 @@ class Batch:
         "overlay",
         "snapshots",
         "source",
+        "stuck",
         "writes",
     )
 
@@ -86,6 +87,7 @@ class Batch:
         self.overlay: dict[bytes, Staged] = {}
         self.covers: dict[bytes, int] = {}  # key → seq of its newest snapshot in this batch
         self.evicting: list[bytes] = []
+        self.stuck: dict[bytes, int] = {}  # key → seq at which its snapshot did not encode
         self.writes: list[Write] = []
         self.snapshots: dict[bytes, bytes] = {}
         self.effects: list[Effect] = []

@@ -41,16 +41,22 @@ def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) 
 
 
 class Replay:
-    """Brings a shard up to date from the records of its journal, before its first command."""
+    """Brings a shard up to date from the records of its journal, before its first command.
+
+    ``awaited`` has the persist ids whose newest snapshot was passed over, each with the reason: the
+    journal must still have their events, from seq 1 or from the one after an older snapshot on.
+    """
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         self.newest_source = -1  # command offset of the newest event read
+        self.awaited: dict[bytes, str] = {}
 
     def event(self, record: Record) -> None:
         """Folds one journal record, unless a snapshot covers it.
 
-        Raises `JournalError` for a record that is no event and for broken seqs.
+        Raises `JournalError` for a record that is no event and for broken seqs, and
+        `UnreadableSnapshot`.
         """
         parsed = parse_event_key(record.key)
         if parsed is None:
@@ -66,14 +72,14 @@ class Replay:
         command_id, source, reply = _origin(record)
         if source is not None:
             self.newest_source = max(self.newest_source, source)
+        if self.awaited:
+            self._reach(key, entity, seq)
         if seq <= entity.snapshot_seq:
             return
         if not entity.seq:
             shard.entity_count += 1
         fold_event(shard.machine, entity, seq, record.value)
-        shard.grow(len(record.value))
-        shard.uncovered.setdefault(key, record.offset)
-        shard.entities.move_to_end(key)
+        shard.folded(key, record.offset, len(record.value))
         if command_id is not None:
             hashed = hash_command_id(command_id)
             # of a command's events the last one counts, also for the window's order
@@ -81,6 +87,25 @@ class Replay:
             entity.recent[hashed] = Recent(seq, record.timestamp, reply)
             if len(entity.recent) > shard.machine.policy.window_ids:
                 del entity.recent[next(iter(entity.recent))]
+
+    def _reach(self, key: bytes, entity: Entity, seq: int) -> None:
+        """Checks the oldest event left of an entity whose newest snapshot was passed over.
+
+        Events are removed from the oldest on: if this one is left, all later ones are.
+        """
+        reason = self.awaited.get(key)
+        if reason is None:
+            return
+        if seq > entity.seq + 1:
+            raise _out_of_reach(entity.persist_id, reason, f"goes back to seq {seq} only")
+        del self.awaited[key]
+
+    def end(self) -> None:
+        """To be called after the last record: raises `JournalError` for events that are gone."""
+        if self.awaited:
+            key, reason = next(iter(self.awaited.items()))
+            persist_id = key.decode(errors="replace")
+            raise _out_of_reach(persist_id, reason, "has none of its events any more")
 
     def _enter(self, key: bytes, record: Record) -> Entity:
         try:
@@ -95,6 +120,13 @@ class Replay:
             raise KStateError(
                 f"init raised for {persist_id!r}: {type(failed.cause).__name__}: {failed}"
             ) from failed.cause
+
+
+def _out_of_reach(persist_id: str, reason: str, what: str) -> JournalError:
+    return JournalError(
+        f"{persist_id!r} cannot be rebuilt: its snapshot {reason}, and the journal {what}; "
+        "run code that can read the snapshot, or give the entity up with a tombstone for it"
+    )
 
 
 def _origin(record: Record) -> tuple[bytes | None, int | None, bytes | None]:

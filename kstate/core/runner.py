@@ -89,7 +89,8 @@ class Runner:
                 value = self._encode_reply(command, reply)
             kept = value if value is not None and len(value) <= self._kept_bytes else None
             recent = Recent(context._seq, batch.now, kept)
-            if context._save or context._deleted:
+            # before its first event an entity is what `init` makes of it: there is nothing to save
+            if context._seq and (context._save or context._deleted):
                 snapshot = self._requested_snapshot(batch, context, staged, hashed, recent)
         except Rejected as no:
             batch.counts.rejected += 1

@@ -10,20 +10,43 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from kstate.core.batch import Batch, Counts, Fault
 from kstate.core.context import Machine
 from kstate.core.entity import Entity, Staged
 from kstate.core.envelope import Envelope
-from kstate.core.messages import Progress, Record
+from kstate.core.messages import Progress, Record, Snapshot
 from kstate.core.outgoing import Outgoing
 from kstate.core.partition import partition_for
 from kstate.core.runner import Failed, Runner
 from kstate.core.topics import Topics, decode_persist_id
-from kstate.errors import BadCommand, EncodeError
+from kstate.errors import BadCommand, DecodeError, EncodeError
+
+MAX_RETRY_DISTANCE = 128
+"""Events, at most, between two tries to snapshot an entity whose state does not encode."""
 
 Load = Callable[[bytes], bytes | None]
 """The newest snapshot of a persist id, from wherever it is at hand."""
+
+
+class UnreadableSnapshot(Exception):
+    """An entity cannot enter memory: this code cannot read its newest snapshot.
+
+    Nothing of the entity was staged.  The partition is to be rebuilt with the journal's help.
+    """
+
+    def __init__(self, persist_id: str, cause: DecodeError) -> None:
+        super().__init__(f"the snapshot of {persist_id!r}: {cause}")
+        self.cause = cause
+
+
+class Stuck(NamedTuple):
+    """An entity whose state did not encode when it was to be snapshotted."""
+
+    bound: int  # journal offset: of its first event above its snapshot, at least
+    retry_seq: int  # the seq from which on another snapshot is tried
+    distance: int  # events from one try to the next one
 
 
 class Shard:
@@ -31,6 +54,10 @@ class Shard:
 
     An entity is in memory, or its newest snapshot captures it in full.  The low-water mark is the
     oldest journal offset that no snapshot covers: recovery reads from there.
+
+    An entity whose state does not encode is set aside as `stuck`: it stays in memory beyond the
+    limits, which count what may leave, and its events keep the low-water mark where it is.  Its
+    next snapshot is tried when it has changed again, at distances that double.
     """
 
     def __init__(
@@ -46,6 +73,7 @@ class Shard:
         self.partition = partition
         self.entities: OrderedDict[bytes, Entity] = OrderedDict()  # least recently used first
         self.uncovered: dict[bytes, int] = {}  # key → bound of its first event, in rising order
+        self.stuck: dict[bytes, Stuck] = {}  # not in `uncovered`; in rising order of bounds
         self.journal_floor = 0  # the next journal record gets this offset or a larger one
         self.processed = 0  # offset of the next command, as committed
         self.source = -1  # command offset of the newest event, as committed
@@ -56,7 +84,7 @@ class Shard:
         self._outgoing = outgoing
         self._journal = (topics.journal, partition)
         self._load = load
-        self._bytes = 0
+        self._bytes = 0  # of the entities that may leave memory
         self.batch = self._new_batch()
 
     def _new_batch(self) -> Batch:
@@ -67,8 +95,9 @@ class Shard:
     def step(self, record: Record, now: int) -> None:
         """Runs one command at time ``now`` (ms since the epoch) on the batch.
 
-        Raises `ProcessorStopped` under that policy, with nothing of the command staged; what the
-        load of a snapshot raises; and nothing for any content of the record.
+        Raises `ProcessorStopped` under that policy, with nothing of the command staged;
+        `UnreadableSnapshot`; what the load of a snapshot raises; and nothing for any content of the
+        record.
         """
         batch = self.batch
         batch.now = now
@@ -113,23 +142,35 @@ class Shard:
         return staged
 
     def enter(self, key: bytes, persist_id: str) -> Entity:
-        """Brings an entity into memory as its newest snapshot tells it."""
+        """Brings an entity into memory as its newest snapshot tells it.
+
+        Raises `UnreadableSnapshot`, and `Failed` when ``init`` raises.
+        """
         value = self._load(key)
-        if value is None:
-            try:
+        snapshot = None if value is None else self._decode(persist_id, value)
+        try:
+            if snapshot is None:
                 entity = Entity(persist_id, self.machine.init(persist_id))
-            except Exception as error:
-                raise Failed(error) from error
-        else:
-            snapshot = self.machine.codec.decode_snapshot(value)
-            entity = Entity.restore(self.machine, persist_id, snapshot, len(value))
-            self._bytes += entity.size
+            else:
+                entity = Entity.restore(self.machine, persist_id, snapshot, len(value or b""))
+        except Exception as error:
+            raise Failed(error) from error
+        self._bytes += entity.size
         self.entities[key] = entity
         return entity
 
-    def grow(self, size: int) -> None:
-        """Counts ``size`` bytes of events folded outside a batch."""
-        self._bytes += size
+    def _decode(self, persist_id: str, value: bytes) -> Snapshot:
+        try:
+            return self.machine.codec.decode_snapshot(value)
+        except DecodeError as error:
+            raise UnreadableSnapshot(persist_id, error) from error
+
+    def folded(self, key: bytes, offset: int, size: int) -> None:
+        """Notes an event of ``size`` bytes at ``offset`` that a recovery folded."""
+        if key not in self.stuck:
+            self._bytes += size
+            self.uncovered.setdefault(key, offset)
+        self.entities.move_to_end(key)
 
     def restored(self, processed: int, source: int, journal_floor: int) -> None:
         """Ends a recovery: commands from offset ``processed`` on may run."""
@@ -144,22 +185,29 @@ class Shard:
         """Ends the batch: adds the snapshots that the policy asks for."""
         self.batch.now = now
         every = self.machine.definition.snapshot_every
-        if every:
+        stuck = self.stuck
+        if every or stuck:
             for key, staged in self.batch.overlay.items():
-                if staged.seq - staged.snapshot_seq >= every:
+                since = staged.seq - staged.snapshot_seq
+                if since and (key in stuck or (every and since >= every)):
                     self._snapshot(key)
         self._shorten_tail()
         self._evict()
 
     def _snapshot(self, key: bytes) -> bool:
-        """Snapshots an entity for the policy; False, and a fault told, when it does not encode."""
+        """Snapshots an entity for the policy; False when it does not encode, which is told once."""
         batch = self.batch
         subject = batch.overlay.get(key) or self.entities[key]
+        known = self.stuck.get(key)
+        if key in batch.stuck or (known is not None and subject.seq < known.retry_seq):
+            return False
         try:
             value = self.runner.encode_snapshot(batch, subject)
         except EncodeError as error:
             batch.counts.snapshots_failed += 1
-            batch.faults.append(Fault("snapshot", self.partition, -1, key, error))
+            batch.stuck[key] = subject.seq
+            if known is None:
+                batch.faults.append(Fault("snapshot", self.partition, -1, key, error))
             return False
         self.runner.put_snapshot(batch, key, subject, value)
         return True
@@ -181,18 +229,24 @@ class Shard:
     def _evict(self) -> None:
         """Chooses the least recently used entities to leave memory, snapshotted first."""
         policy = self.machine.policy
-        count = len(self.entities) - policy.max_entities
+        count = len(self.entities) - len(self.stuck) - policy.max_entities
         excess = self._bytes - policy.max_entity_bytes
+        passed = []
         for key, entity in self.entities.items():
             if count <= 0 and excess <= 0:
-                return
+                break
             if key in self.batch.overlay:
                 continue
-            if key in self.uncovered and not self._covered(key) and not self._snapshot(key):
+            if key in self.stuck:
+                passed.append(key)
                 continue
-            self.batch.evicting.append(key)
+            if key not in self.uncovered or self._covered(key) or self._snapshot(key):
+                self.batch.evicting.append(key)
+            # what does not encode is set aside: it counts no longer either
             count -= 1
             excess -= entity.size
+        for key in passed:
+            self.entities.move_to_end(key)  # or every batch would come across them first
 
     # -- the end of a batch ------------------------------------------------------------------
 
@@ -205,10 +259,15 @@ class Shard:
 
     def low_water(self) -> int:
         """The oldest journal offset not covered once the batch is committed."""
+        low = self.journal_floor
         for key, bound in self.uncovered.items():
             if not self._covered(key):
-                return bound
-        return self.journal_floor
+                low = bound
+                break
+        for key, stuck in self.stuck.items():
+            if not self._covered(key):
+                return min(low, stuck.bound)
+        return low
 
     def commit(self, ends: Mapping[tuple[str, int], int]) -> Batch:
         """Makes the batch the truth; ``ends`` is what the log's commit returned."""
@@ -216,11 +275,14 @@ class Shard:
         self._commit_coverage(batch)
         policy = self.machine.policy
         for key, staged in batch.overlay.items():
-            self._bytes += staged.size - staged.entity.size
+            if key not in self.stuck:
+                self._bytes += staged.size - staged.entity.size
             staged.commit(policy, batch.now)
             self.entities.move_to_end(key)
         for key in batch.evicting:
             self._bytes -= self.entities.pop(key).size
+        if batch.stuck:
+            self._set_aside(batch.stuck)
         batch.counts.evicted += len(batch.evicting)
         self.entity_count += batch.created
         self.processed = batch.next
@@ -234,6 +296,8 @@ class Shard:
         uncovered = self.uncovered
         for key, seq in batch.covers.items():
             uncovered.pop(key, None)
+            if self.stuck.pop(key, None) is not None:
+                self._bytes += self.entities[key].size
             if key not in batch.overlay:
                 entity, size = self.entities[key], len(batch.snapshots[key])
                 self._bytes += size - entity.size
@@ -241,8 +305,19 @@ class Shard:
         for key, staged in batch.overlay.items():
             # events after a snapshot within the batch are bounded by the batch's beginning
             moved = staged.seq != staged.entity.seq and staged.seq != staged.snapshot_seq
-            if moved and key not in uncovered:
+            if moved and key not in uncovered and key not in self.stuck:
                 uncovered[key] = batch.floor
+
+    def _set_aside(self, failed: Mapping[bytes, int]) -> None:
+        """Takes entities that did not encode at these seqs out of what snapshots and evicts."""
+        for key, seq in failed.items():
+            known = self.stuck.get(key)
+            if known is None:
+                self._bytes -= self.entities[key].size
+                known = Stuck(self.uncovered.pop(key), 0, 0)
+            distance = min(max(1, 2 * known.distance), MAX_RETRY_DISTANCE)
+            self.stuck[key] = Stuck(known.bound, seq + distance, distance)
+        self.stuck = dict(sorted(self.stuck.items(), key=lambda item: item[1].bound))
 
     def drop(self) -> None:
         """Forgets the batch: the log aborted it."""

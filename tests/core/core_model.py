@@ -192,7 +192,7 @@ class Model:
             parent = f"program/{order.command_id}#{position}"
             command_id = blake2b(parent.encode(), digest_size=16).hexdigest()
             self.sent.append((command_id, to, n))
-        if run.saves or run.deleted:
+        if thing.seq and (run.saves or run.deleted):
             self.saved.append((order.key, thing.seq))
         self.answer(order, "ok", text, thing.seq)
 
