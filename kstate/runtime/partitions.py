@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 
 from kstate.config import Config
-from kstate.core.batch import Batch, Counts
+from kstate.core.batch import Batch, Counts, Fault
 from kstate.core.context import Machine
 from kstate.core.outgoing import Outgoing
-from kstate.core.shard import Shard
+from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import StoreCorrupt
 from kstate.log.port import Assignment, Log, Member
 from kstate.runtime.recovery import Recovery
+from kstate.runtime.snapshots import Snapshots
 from kstate.runtime.startup import Surroundings
 from kstate.store.port import Checkpoint, PartitionStore, Store
 
@@ -68,10 +69,17 @@ class Partitions:
     def __getitem__(self, partition: int) -> Partition:
         return self._owned[partition]
 
+    def __len__(self) -> int:
+        return len(self._owned)
+
     @property
     def recovering(self) -> bool:
         """Whether any partition is not yet ready."""
         return any(each.recovery is not None for each in self._owned.values())
+
+    def ready(self, number: int) -> bool:
+        """Whether a partition may run commands."""
+        return self._owned[number].recovery is None
 
     def touched(self) -> set[int]:
         """The partitions with commands in their batch."""
@@ -87,8 +95,8 @@ class Partitions:
 
     # -- tenures -----------------------------------------------------------------------------
 
-    def take(self, assignment: Assignment, member: Member) -> None:
-        """Begins the recovery of a partition that was assigned."""
+    def take(self, assignment: Assignment, member: Member, *, thorough: bool = False) -> None:
+        """Begins the recovery of a partition that was assigned; ``thorough``: see `Snapshots`."""
         number = assignment.partition
         store = self._open(number)
         around = self._surroundings
@@ -97,14 +105,22 @@ class Partitions:
         )
         shard = Shard(self._machine, number, around.partitions, self._topics, outgoing, store.get)
         shard.runner.publish = self.publish
+        snapshots = Snapshots(
+            self._machine,
+            self._topics.snapshots,
+            number,
+            store,
+            around.snapshots_identity,
+            around.tombstone_age_ms,
+            self._clock,
+            thorough,
+        )
         recovery = Recovery(
             self._log,
             member,
             self._topics,
             shard,
-            store,
-            around.snapshots_identity,
-            around.tombstone_age_ms,
+            snapshots,
             self._clock,
             time.monotonic,
             self._config.skip_lost,
@@ -120,15 +136,33 @@ class Partitions:
             self._store.destroy(topic, number)
             return self._store.open(topic, number)
 
-    def recover(self, deadline: float) -> None:
-        """Advances the recoveries until ``deadline`` (monotonic seconds)."""
-        for number, owned in self._owned.items():
-            if owned.recovery is None:
+    def rebuild(self, number: int, cause: UnreadableSnapshot) -> None:
+        """Drops a partition's memory and recovers it anew, with a look at each snapshot."""
+        owned = self._owned[number]
+        logger.info("%s:%d is rebuilt: %s", self._topics.snapshots, number, cause)
+        self.lose(number)
+        self.take(owned.assignment, owned.member, thorough=True)
+
+    def recover(self, deadline: float) -> list[Fault]:
+        """Advances the recoveries until ``deadline`` (monotonic seconds); what is to be told."""
+        faults: list[Fault] = []
+        for number, owned in list(self._owned.items()):
+            recovery = owned.recovery
+            if recovery is None:
                 continue
-            if owned.recovery.advance(deadline):
-                self._begin(number, owned, owned.recovery)
+            try:
+                done = recovery.advance(deadline)
+            except UnreadableSnapshot as error:
+                if recovery.snapshots.thorough:  # it has read each of them: there is no other way
+                    raise error.cause from error
+                self.rebuild(number, error)
+                continue
+            if done:
+                faults += recovery.faults
+                self._begin(number, owned, recovery)
             if time.monotonic() >= deadline:
-                return
+                break
+        return faults
 
     def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint

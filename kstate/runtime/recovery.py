@@ -8,15 +8,17 @@ from the low-water mark; last the offset of the first command to run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 
+from kstate.core.batch import Fault
 from kstate.core.messages import Progress, Record
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import Topics
 from kstate.errors import JournalError, LogError, LogUnavailable, TopicError
 from kstate.log.port import Committed, Log, Member, Reader
-from kstate.store.port import Checkpoint, PartitionStore
+from kstate.runtime.snapshots import Snapshots
+from kstate.store.port import Checkpoint
 
 STALL_S = 60.0
 """A recovery that reads nothing for so long fails and says so."""
@@ -30,7 +32,11 @@ Clock = Callable[[], float]
 
 
 class Recovery:
-    """One takeover, advanced in slices so that the membership and other partitions live on."""
+    """One takeover, advanced in slices so that the membership and other partitions live on.
+
+    When a snapshot was passed over (see `Snapshots`), the journal is read from its start.  Unless
+    ``snapshots`` are thorough, `advance` may raise `UnreadableSnapshot`.
+    """
 
     def __init__(
         self,
@@ -38,9 +44,7 @@ class Recovery:
         member: Member,
         topics: Topics,
         shard: Shard,
-        store: PartitionStore,
-        identity: str,  # of the snapshots topic
-        tombstone_age_ms: int,  # how long the snapshots topic keeps a tombstone
+        snapshots: Snapshots,
         clock: Clock,
         monotonic: Clock,
         skip_lost: bool,
@@ -49,9 +53,7 @@ class Recovery:
         self._member = member
         self._topics = topics
         self._shard = shard
-        self._store = store
-        self._identity = identity
-        self._tombstone_age_ms = tombstone_age_ms
+        self.snapshots = snapshots
         self._clock = clock
         self._monotonic = monotonic
         self._skip_lost = skip_lost
@@ -61,14 +63,14 @@ class Recovery:
         self._deadline = 0.0
         self._steps = self._run()
         self._committed: Committed | None = None
-        self._reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)
-        self._stale: set[bytes] = set()  # persist ids whose newest snapshot is of another version
+        self._parsed: Progress | None = None
+        self.faults: list[Fault] = []  # snapshots that could not be taken
         self.records_read = 0
 
     @property
     def checkpoint(self) -> Checkpoint:
         """How far the store reflects the log by now."""
-        return self._reached
+        return self.snapshots.reached
 
     def advance(self, deadline: float) -> bool:
         """Works until ``deadline`` (monotonic seconds); True when the shard may run commands."""
@@ -89,7 +91,7 @@ class Recovery:
                 break
             except LogUnavailable:  # a transaction of the previous owner is still open
                 yield False
-        parsed = self._parse_progress()
+        self._parsed = parsed = self._parse_progress()
         # not before: whatever the previous owner committed lies below these
         ends = {
             topic: self._log.ends(topic)[self._partition]
@@ -97,15 +99,16 @@ class Recovery:
         }
         self._reader = self._log.reader()
         snapshots, journal = ends[self._topics.snapshots], ends[self._topics.journal]
-        checkpoint = self._usable_checkpoint(snapshots.end)
+        kept = self.snapshots
+        checkpoint = kept.usable_checkpoint(snapshots.end)
         yield from self._read(
             self._topics.snapshots,
-            self._reached.snapshots_offset,
+            kept.reached.snapshots_offset,
             snapshots.end,
-            self._apply_snapshots,
+            kept.apply,
         )
-        self._reached = self._reached._replace(snapshots_offset=snapshots.end)
-        low_water = self._low_water(parsed, checkpoint)
+        kept.reached = kept.reached._replace(snapshots_offset=snapshots.end)
+        low_water = self._low_water(checkpoint)
         if low_water > journal.end:
             raise TopicError(
                 f"{self._topics.journal}:{self._partition} ends at {journal.end}, below the "
@@ -113,6 +116,7 @@ class Recovery:
             )
         start = max(low_water, journal.start)
         yield from self._read(self._topics.journal, start, journal.end, self._fold)
+        self._replay.end()
         self._settle(parsed, checkpoint, journal.end)
 
     def _parse_progress(self) -> Progress | None:
@@ -157,78 +161,18 @@ class Recovery:
             if now >= self._deadline:
                 yield False
 
-    # -- snapshots ---------------------------------------------------------------------------
-
-    def _usable_checkpoint(self, end: int) -> Checkpoint | None:
-        """The store's checkpoint; an unusable store is emptied, and it is said why."""
-        checkpoint = self._store.checkpoint()
-        now = int(self._clock() * 1000)
-        version = self._shard.machine.definition.snapshot_version
-        self._reached = Checkpoint(0, 0, 0, -1, version, self._identity, now)
-        if checkpoint is None:
-            self._store.clear()
-            return None
-        if checkpoint.topic != self._identity:
-            why = "it belongs to another snapshots topic"
-        elif checkpoint.snapshot_version != version:
-            why = "the processor's snapshot_version has changed"
-        elif checkpoint.snapshots_offset > end:
-            why = "it is ahead of the snapshots topic"
-        elif now - checkpoint.at > self._tombstone_age_ms:
-            why = "it is older than the snapshots topic keeps tombstones"
-        else:
-            # older marks stay true: snapshots only get newer
-            self._reached = checkpoint._replace(at=now)
-            return checkpoint
-        logger.warning(
-            "the local store of %s:%d is rebuilt: %s", self._topics.snapshots, self._partition, why
-        )
-        self._store.clear()
-        return None
-
-    def _apply_snapshots(self, records: Sequence[Record]) -> None:
-        version = self._shard.machine.definition.snapshot_version
-        read_version = self._shard.machine.codec.snapshot_version
-        changes: dict[bytes, bytes | None] = {}
-        for record in records:
-            key, value = record.key, record.value
-            if key is None:
-                raise JournalError(
-                    f"{self._topics.snapshots} has a foreign record without a key at "
-                    f"{record.partition}:{record.offset}"
-                )
-            if value is not None and read_version(value) != version:
-                self._stale.add(key)
-                value = None
-            else:
-                self._stale.discard(key)
-            changes[key] = value
-        self._reached = self._reached._replace(snapshots_offset=records[-1].offset + 1)
-        self._keep(changes)
-
-    def _keep(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Writes to the store how far it reflects the log.
-
-        Snapshots of another version are to be met again by a recovery that comes before the first
-        commit: until then the committed low-water mark still counts them as covering.
-        """
-        reached = self._reached._replace(snapshots_offset=0) if self._stale else self._reached
-        self._store.apply(changes, reached)
-
     # -- the journal -------------------------------------------------------------------------
 
-    def _low_water(self, parsed: Progress | None, checkpoint: Checkpoint | None) -> int:
-        if self._stale:
-            logger.warning(
-                "%d snapshots of %s:%d are of another snapshot_version: "
-                "their entities are rebuilt from the journal",
-                len(self._stale),
-                self._topics.snapshots,
-                self._partition,
-            )
+    def _low_water(self, checkpoint: Checkpoint | None) -> int:
+        """Where to read the journal from."""
+        kept = self.snapshots
+        if kept.passed_over:
+            kept.tell_passed_over()
+            self._replay.awaited = dict(kept.passed_over)
+            kept.reached = kept.reached._replace(low_water=0)
             return 0
-        if parsed is not None:
-            return parsed.low_water
+        if self._parsed is not None:
+            return self._parsed.low_water
         return checkpoint.low_water if checkpoint else 0
 
     def _fold(self, records: Sequence[Record]) -> None:
@@ -241,14 +185,27 @@ class Recovery:
         shard = self._shard
         shard.close(int(self._clock() * 1000))
         batch = shard.batch
-        if not batch.evicting:
+        if not batch.evicting and not batch.stuck:
             return
         ends: dict[tuple[str, int], int] = {}
         if batch.writes:
-            committed = self._committed or Committed(self._commands_start(), "")
-            ends = dict(self._member.commit(batch.writes, {self._partition: committed}))
+            ends = dict(self._member.commit(batch.writes, {self._partition: self._progress()}))
         done = shard.commit(ends)
-        self._keep(done.snapshots)
+        self.faults += done.faults
+        self.snapshots.keep(done.snapshots)
+
+    def _progress(self) -> Committed:
+        """The group's progress as it is, for a transaction in the middle of the recovery.
+
+        A snapshot taken now may capture less than the one it replaces, when that was passed over:
+        the journal must then be read from its start again, should this recovery not come to its
+        end.
+        """
+        parsed = self._parsed
+        if parsed is not None and self.snapshots.passed_over:
+            again = parsed._replace(low_water=0)
+            return Committed(again.offset, again.metadata(self._member.instance))
+        return self._committed or Committed(self._commands_start(), "")
 
     def _commands_start(self) -> int:
         return self._log.ends(self._topics.commands)[self._partition].start
@@ -287,10 +244,16 @@ class Recovery:
         )
         self._shard.entity_count = self._count_entities(parsed)
         self._shard.restored(processed, source, end)
-        self._reached = self._reached._replace(
+        kept = self.snapshots
+        kept.reached = kept.reached._replace(
             low_water=self._shard.low_water(), processed=processed, source=source
         )
-        self._keep({})
+        kept.keep({})
+        if parsed is None and processed:
+            # found from what is left of the past: the group is to know it again
+            done = self._shard.progress()
+            again = Committed(done.offset, done.metadata(self._member.instance))
+            self._member.commit([], {self._partition: again})
 
     def _count_entities(self, parsed: Progress | None) -> int:
         if parsed is not None:
@@ -298,7 +261,7 @@ class Recovery:
         in_memory = sum(
             1 for entity in self._shard.entities.values() if entity.seq and not entity.snapshot_seq
         )
-        return self._store.count() + in_memory
+        return self.snapshots.count() + in_memory
 
     def _lost(self, processed: int, start: int) -> int:
         if not self._skip_lost:

@@ -16,6 +16,7 @@ from kstate.config import Config
 from kstate.core.batch import Batch, CommittedEvent, Counts
 from kstate.core.context import Machine
 from kstate.core.messages import Record, Write
+from kstate.core.shard import UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
     BadCommand,
@@ -71,6 +72,8 @@ class Worker:
         self._clock = clock
         self._subscribers: list[Subscriber] = []
         self._stopping = threading.Event()
+        self.ready = threading.Event()
+        """Set while every partition that is assigned may run commands, and there is one."""
         self._backlog: deque[Record] = deque()
         self._teller = Teller(self.name)
         self._newest = 0
@@ -92,6 +95,10 @@ class Worker:
     def stop(self) -> None:
         """Asks the worker to finish its batch and leave; safe in a signal handler."""
         self._stopping.set()
+
+    def give_up(self) -> None:
+        """Frees the place of a worker that will not be run."""
+        self._slot.release()
 
     def run(self) -> None:
         """Takes a seat and works until `stop`.
@@ -132,6 +139,7 @@ class Worker:
                 ) from error
             logger.warning("%s: seat lost (%s); taking it anew", self.name, error)
         finally:
+            self.ready.clear()
             self._backlog.clear()
             self._partitions.lose_all()
             member.close()
@@ -145,16 +153,29 @@ class Worker:
         except LogUnavailable as error:
             self._wait_for_log(error)
             return
+        if polled.revoked or polled.assigned:
+            self.ready.clear()
         self._lose(polled.revoked)
         for assignment in polled.assigned:
             self._partitions.take(assignment, member)
-        self._backlog.extend(polled.records)
         if self._partitions.recovering:
-            self._partitions.recover(time.monotonic() + RECOVERY_SLICE_S)
+            # one that is rebuilt within its tenure still delivers; its end says from where again
+            ready = self._partitions.ready
+            self._backlog.extend(each for each in polled.records if ready(each.partition))
+            faults = self._partitions.recover(time.monotonic() + RECOVERY_SLICE_S)
+            self._teller.faults(faults)
+        else:
+            self._backlog.extend(polled.records)
         if not self._partitions.recovering:
-            self._teller.available()
+            self._all_ready()
         if self._backlog:
             self._work(member, running)
+
+    def _all_ready(self) -> None:
+        self._teller.available()
+        if len(self._partitions) and not self.ready.is_set():
+            self.ready.set()
+            logger.info("%s: ready, %d partitions", self.name, len(self._partitions))
 
     def _wait_for_log(self, error: LogUnavailable) -> None:
         self._teller.unavailable(error)
@@ -215,12 +236,26 @@ class Worker:
                 shard.refuse(record, _deadly(), now)
             else:
                 running.enter(partition, offset)
-                shard.step(record, now)
+                try:
+                    shard.step(record, now)
+                except UnreadableSnapshot as error:
+                    touched.discard(partition)
+                    self._rebuild(partition, error)
+                    break
             touched.add(partition)
             room -= batch.bytes - before + len(record.value or b"")
             if room <= 0 or time.monotonic() > deadline:
                 break
         return touched
+
+    def _rebuild(self, partition: int, error: UnreadableSnapshot) -> None:
+        """Recovers one partition anew; what it had not committed runs again."""
+        self._rebuilds += 1
+        if self._rebuilds > MAX_REBUILDS:
+            raise error.cause from error
+        self.ready.clear()
+        self._forget({partition})
+        self._partitions.rebuild(partition, error)
 
     def _now(self) -> int:
         """The time in ms; never earlier than before, whatever the clock does."""

@@ -1,0 +1,157 @@
+"""The local store of a partition on its way up to date: what is kept of the snapshots topic.
+
+A snapshot of another ``snapshot_version``, or one that this code cannot read, is passed over: its
+entity is rebuilt from its events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from kstate.core.context import Machine
+from kstate.core.messages import Record
+from kstate.errors import DecodeError, JournalError
+from kstate.store.port import Checkpoint, PartitionStore
+
+OTHER_VERSION = "is of another snapshot_version"
+
+logger = logging.getLogger("kstate.recovery")
+
+
+class Snapshots:
+    """The store of one partition while the partition is taken over.
+
+    Whether a snapshot's state can be read is looked at only when ``thorough``; then the topic is
+    read from its start, whatever the store holds.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        topic: str,
+        partition: int,
+        store: PartitionStore,
+        identity: str,  # of the topic
+        tombstone_age_ms: int,  # how long the topic keeps a tombstone
+        clock: Callable[[], float],  # seconds since the epoch
+        thorough: bool,
+    ) -> None:
+        self.thorough = thorough
+        self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
+        self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
+        self._machine = machine
+        self._topic = topic
+        self._partition = partition
+        self._store = store
+        self._identity = identity
+        self._tombstone_age_ms = tombstone_age_ms
+        self._clock = clock
+
+    def usable_checkpoint(self, end: int) -> Checkpoint | None:
+        """The store's checkpoint; an unusable store is emptied, and it is said why."""
+        checkpoint = self._store.checkpoint()
+        now = int(self._clock() * 1000)
+        version = self._machine.definition.snapshot_version
+        self.reached = Checkpoint(0, 0, 0, -1, version, self._identity, now)
+        if checkpoint is None:
+            self._store.clear()
+            return None
+        if checkpoint.topic != self._identity:
+            why = "it belongs to another snapshots topic"
+        elif checkpoint.snapshot_version != version:
+            why = "the processor's snapshot_version has changed"
+        elif checkpoint.snapshots_offset > end:
+            why = "it is ahead of the snapshots topic"
+        elif now - checkpoint.at > self._tombstone_age_ms:
+            why = "it is older than the snapshots topic keeps tombstones"
+        else:
+            # older marks stay true: snapshots only get newer
+            self.reached = checkpoint._replace(at=now)
+            if self.thorough:
+                self.reached = self.reached._replace(snapshots_offset=0)
+            return checkpoint
+        logger.warning("the local store of %s:%d is rebuilt: %s", self._topic, self._partition, why)
+        self._store.clear()
+        return None
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Takes over records of the topic, in their order.
+
+        Raises `JournalError` for one without a key.
+        """
+        changes: dict[bytes, bytes | None] = {}
+        for record in records:
+            key, value = record.key, record.value
+            if key is None:
+                raise JournalError(
+                    f"{self._topic} has a foreign record without a key at "
+                    f"{record.partition}:{record.offset}"
+                )
+            reason = None if value is None else self._unusable(value)
+            if reason is None:
+                self.passed_over.pop(key, None)
+                changes[key] = value
+            else:
+                self.passed_over[key] = reason
+                # an older one that can be read stays: the journal may go on from there
+                older = changes[key] if key in changes else self._store.get(key)
+                if older is not None and self._unusable(older) is not None:
+                    changes[key] = None
+        self.reached = self.reached._replace(snapshots_offset=records[-1].offset + 1)
+        self.keep(changes)
+
+    def _unusable(self, value: bytes) -> str | None:
+        """What is wrong with a snapshot; None when there is nothing, as far as it was looked at."""
+        codec = self._machine.codec
+        expected = version = self._machine.definition.snapshot_version
+        try:
+            version = codec.snapshot_version(value)
+            if version == expected and not self.thorough:
+                return None
+            snapshot = codec.decode_snapshot(value)
+        except DecodeError as error:
+            return f"cannot be read ({error})" if version == expected else OTHER_VERSION
+        # a deleted entity has no state that other folds would have made otherwise
+        return None if version == expected or snapshot.deleted else OTHER_VERSION
+
+    def keep(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Writes to the store how far it reflects the log.
+
+        Snapshots that were passed over are to be met again by a recovery that comes before the
+        first commit: until then the committed low-water mark still counts them as covering.
+        """
+        reached = self.reached
+        if self.passed_over:
+            reached = reached._replace(snapshots_offset=0)
+        self._store.apply(changes, reached)
+
+    def count(self) -> int:
+        """How many persist ids have a snapshot in the store."""
+        return self._store.count()
+
+    def tell_passed_over(self) -> None:
+        """Says how many snapshots were passed over, and why."""
+        reasons = self.passed_over.values()
+        of_another_version = sum(reason is OTHER_VERSION for reason in reasons)
+        if of_another_version:
+            logger.warning(
+                "%d snapshots of %s:%d are of another snapshot_version: "
+                "their entities are rebuilt from the journal",
+                of_another_version,
+                self._topic,
+                self._partition,
+            )
+        if of_another_version < len(reasons):
+            key, reason = next(
+                item for item in self.passed_over.items() if item[1] is not OTHER_VERSION
+            )
+            logger.warning(
+                "%d snapshots of %s:%d are unreadable, that of %r %s: "
+                "their entities are rebuilt from the journal",
+                len(reasons) - of_another_version,
+                self._topic,
+                self._partition,
+                key.decode(errors="replace"),
+                reason,
+            )
