@@ -28,7 +28,7 @@ from kstate.processor import Processor, definition_of
 from kstate.runtime.partitions import Partitions
 from kstate.runtime.schema_topic import SchemaTopic
 from kstate.runtime.slot import Slot
-from kstate.runtime.startup import look_around, prepare_schemas, prepare_topics
+from kstate.runtime.startup import look_around, prepare_schemas, prepare_topics, warn_of
 from kstate.runtime.worker import Worker
 from kstate.store.port import Store
 
@@ -113,6 +113,7 @@ def build_workers(
 
     ``clock`` gives seconds since the epoch: see `Worker`.
     """
+    warn_of(log)
     counts = {}
     for processor in targets:
         topics = Topics.of(processor.name, config.prefix)
@@ -131,15 +132,14 @@ def _build_worker(
     count: int,
     clock: Callable[[], float],
 ) -> Worker:
-    policy = replace(config.policy, max_record_bytes=log.max_record_bytes)
+    definition = definition_of(processor)
     codec, schemas = codec_of(log, topics, processor)
     schemas.refresh()
     refuse_unreadable(codec)
-    machine = Machine(definition_of(processor), codec, policy)
     prepare_schemas(log, topics, schemas, count, int(clock() * 1000))
-    around = look_around(
-        log, topics, count, machine.definition.sends, config.prefix, config.reply_topics
-    )
+    around = look_around(log, topics, count, definition.sends, config.prefix, config.reply_topics)
+    limit = min(log.max_record_bytes, around.max_record_bytes)
+    machine = Machine(definition, codec, replace(config.policy, max_record_bytes=limit))
     slot = Slot.take(config.data, topics.group)
     store = open_store(config.store, slot.directory / "store")
     partitions = Partitions(machine, log, store, topics, around, config, clock)

@@ -21,6 +21,7 @@ COMMANDS = {
     "schema": ("kstate.cli.schema:schema", "Freeze the schemas of processors, or check them."),
     "state": ("kstate.cli.state:state", "Print the state of an entity, now or then."),
     "status": ("kstate.cli.status:status", "Show partitions, owners, lag and entities."),
+    "topics": ("kstate.cli.topics:topics", "Create the topics of processors, and check them."),
 }
 """Name → where the command is, and the first sentence of its help."""
 

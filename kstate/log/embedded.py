@@ -10,13 +10,13 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from kstate.errors import ConfigError, TopicError
 from kstate.log.embedded_cleaner import Cleaner
-from kstate.log.embedded_file import OFFSET_BITS, OFFSET_MASK, Database, Sync
+from kstate.log.embedded_file import OFFSET_BITS, OFFSET_MASK, Database, Sync, Topic
 from kstate.log.embedded_member import EmbeddedMember
 from kstate.log.embedded_producer import EmbeddedProducer
 from kstate.log.embedded_reader import EmbeddedReader
@@ -158,10 +158,15 @@ class EmbeddedLog:
         with self._lock, self._database.read():
             found = self._database.topics
         wanted = found if names is None else [name for name in names if name in found]
-        return {
-            name: TopicInfo(name, topic.partitions, topic.cleanup, topic.identity)
-            for name, topic in ((name, found[name]) for name in wanted)
-        }
+        return {name: _info(found[name], self.max_record_bytes) for name in wanted}
+
+    def weaknesses(self) -> Sequence[str]:
+        """See the port."""
+        if self._sync == "full":
+            return ()
+        return (
+            "sync=normal: a power failure may take the last commits; leave it out to keep them",
+        )
 
     def ends(self, topic: str) -> Mapping[int, Ends]:
         """See the port.  ``stable`` and ``end`` are the same here."""
@@ -243,6 +248,21 @@ class EmbeddedLog:
         """See the port."""
         with self._lock:
             self._database.close()
+
+
+def _info(topic: Topic, max_record_bytes: int) -> TopicInfo:
+    return TopicInfo(
+        name=topic.name,
+        partitions=topic.partitions,
+        cleanup=topic.cleanup,
+        identity=topic.identity,
+        retention_ms=topic.retention_ms,
+        delete_retention_ms=topic.delete_retention_ms,
+        log_append_time=bool(topic.log_append_time),
+        # the cleaner comes when as much is new as is live, else for tombstones alone
+        dirty_ratio=0.5 if topic.short else 1.0,
+        max_record_bytes=max_record_bytes,
+    )
 
 
 def _check(spec: TopicSpec) -> None:

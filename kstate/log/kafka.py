@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from kstate.errors import ConfigError
@@ -11,10 +11,9 @@ from kstate.log.kafka_config import DEFAULT_PORT, Settings, check_properties
 from kstate.log.kafka_member import KafkaMember
 from kstate.log.kafka_producer import KafkaProducer
 from kstate.log.kafka_reader import KafkaReader
+from kstate.log.kafka_topics import FRAMING_BYTES
 from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
 
-FRAMING_BYTES = 588
-"""Room for the framing of a record batch below the broker's limit."""
 BROKER_LIMIT_BYTES = 1_048_588
 """Kafka's default ``max.message.bytes``."""
 LEAST_RECORD_BYTES = 1_024
@@ -39,6 +38,8 @@ class KafkaLog:
         extra = check_properties(properties or {}, "the configuration")
         self.url = f"kafka://{bootstrap}"
         self.max_record_bytes = max_record_bytes
+        self._bootstrap = bootstrap
+        self._extra = extra
         self._settings = Settings(bootstrap, extra, max_record_bytes + FRAMING_BYTES)
         self._admin = KafkaAdmin(self._settings.admin())
 
@@ -73,6 +74,10 @@ class KafkaLog:
         """See the port."""
         return self._admin.topics(names)
 
+    def weaknesses(self) -> Sequence[str]:
+        """See the port: the replication of Kafka's own topics."""
+        return self._admin.weaknesses()
+
     def ends(self, topic: str) -> Mapping[int, Ends]:
         """See the port."""
         return self._admin.ends(topic)
@@ -92,13 +97,27 @@ class KafkaLog:
     def join(self, group: str, topic: str, instance: str) -> KafkaMember:
         """See the port."""
         return KafkaMember(
-            self._settings,
+            self._member_settings(),
             group,
             topic,
             instance,
             self.max_record_bytes,
             self._admin.partition_count,
         )
+
+    def _member_settings(self) -> Settings:
+        """The settings, with batches that each topic takes which this log was asked about.
+
+        librdkafka puts small records together up to its own limit, and the broker refuses the
+        whole batch when the topic's is below that.  Whoever joins has looked at its topics before.
+        """
+        batch = self._admin.smallest_record_bytes(self.max_record_bytes) + FRAMING_BYTES
+        if batch >= self.max_record_bytes + FRAMING_BYTES:
+            return self._settings
+        given = str(self._extra.get("batch.size", ""))
+        size = min(int(given), batch) if given.isdecimal() else batch
+        extra = {**self._extra, "batch.size": str(size)}
+        return Settings(self._bootstrap, extra, self.max_record_bytes + FRAMING_BYTES)
 
     def reader(self) -> KafkaReader:
         """See the port."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,40 +24,36 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from kstate.errors import LogUnavailable, TopicError
+from kstate.errors import KStateError, LogError, LogUnavailable, TopicError
 from kstate.log.kafka_errors import client_of, kafka_error, translate
+from kstate.log.kafka_topics import INTERNAL, info_of, settings_of
 from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
 
+CONNECT_S = 10.0
+"""How long to wait for a cluster that does not answer."""
+FIRST_LOOK_S = 1.0
 REQUEST_S = 15.0
 VISIBLE_S = 30.0
 RETRY_S = 0.05
-SHORT_SEGMENT_BYTES = 16 * 2**20
-SHORT_SEGMENT_MS = 3_600_000
+CRITICAL = 2
+"""Of librdkafka's own log: what it says of connections comes as an error here."""
 
-
-def settings_of(spec: TopicSpec) -> dict[str, str]:
-    """The topic configuration that a specification means."""
-    settings: dict[str, str] = {"cleanup.policy": spec.cleanup}
-    if spec.cleanup == "delete":
-        settings["retention.ms"] = str(spec.retention_ms)
-    else:
-        settings["delete.retention.ms"] = str(spec.delete_retention_ms)
-        # keys of a journal never repeat: the cleaner is to come when tombstones gave it work
-        settings["min.cleanable.dirty.ratio"] = "0.1" if spec.short else "0.8"
-    if spec.short:
-        settings["segment.bytes"] = str(SHORT_SEGMENT_BYTES)
-        settings["segment.ms"] = str(SHORT_SEGMENT_MS)
-    if spec.log_append_time:
-        settings["message.timestamp.type"] = "LogAppendTime"
-    return settings
+_WHERE = re.compile(r"^\S+: (?=\S)|\s*\(after \d+ms in state \w+[^()]*\)$")
+"""What surrounds the reason in librdkafka's errors of connections."""
+_HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+"""Another try cannot help: the credentials or the certificates are wrong."""
 
 
 class KafkaAdmin:
     """What a log asks the cluster; may be used by many threads."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
-        self._client: AdminClient = client_of(AdminClient, properties)
+        given = {"log_level": CRITICAL, **properties, "error_cb": self._noticed}
+        self._where = properties["bootstrap.servers"]
+        self._failure: KafkaError | None = None
+        self._client: AdminClient = client_of(AdminClient, given)
         self._counts: dict[str, int] = {}
+        self._limits: dict[str, int] = {}
 
     def _result(self, future: Future[Any], what: str) -> Any:
         try:
@@ -93,10 +90,32 @@ class KafkaAdmin:
             time.sleep(RETRY_S)
 
     def _metadata(self) -> Any:
-        try:
-            return self._client.list_topics(timeout=REQUEST_S)
-        except KafkaException as error:
-            raise translate(error, "the cluster cannot be reached") from error
+        """What the cluster says of itself; raises `LogUnavailable` when it says nothing in time,
+        and `LogError` at once when it refuses the credentials."""
+        self._client.poll(0)
+        self._failure = None
+        deadline = time.monotonic() + CONNECT_S
+        patience = FIRST_LOOK_S
+        while True:
+            try:
+                return self._client.list_topics(timeout=patience)
+            except KafkaException as error:
+                self._client.poll(0)  # brings the reason to `_noticed`
+                cause = self._failure or kafka_error(error)
+                left = deadline - time.monotonic()
+                if left <= 0 or cause.code() in _HOPELESS:
+                    raise self._unreachable(cause) from error
+                patience = min(2 * patience, max(left, RETRY_S))
+
+    def _noticed(self, error: KafkaError) -> None:
+        """librdkafka tells why a connection failed, and then that all did."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._failure = error
+
+    def _unreachable(self, cause: KafkaError) -> KStateError:
+        reason = _WHERE.sub("", cause.str())
+        what = f"kafka://{self._where} cannot be reached"
+        return translate(KafkaError(cause.code(), reason), what)
 
     def topics(self, names: Iterable[str] | None) -> dict[str, TopicInfo]:
         """The topics that exist, of these names or all but Kafka's own."""
@@ -109,16 +128,39 @@ class KafkaAdmin:
         ]
         if not there:
             return {}
-        described = self._client.describe_topics(TopicCollection(there))
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
+        found = self._describe(there)
+        self._limits |= {name: info.max_record_bytes for name, info in found.items()}
+        return found
+
+    def _describe(self, names: Sequence[str]) -> dict[str, TopicInfo]:
+        described = self._client.describe_topics(TopicCollection(names))
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         configs = {
             resource.name: self._result(future, f"the settings of {resource.name}")
             for resource, future in self._client.describe_configs(resources).items()
         }
         return {
-            name: _info(name, self._result(described[name], f"the topic {name}"), configs[name])
-            for name in there
+            name: info_of(name, self._result(described[name], f"the topic {name}"), configs[name])
+            for name in names
         }
+
+    def smallest_record_bytes(self, limit: int) -> int:
+        """The smallest limit of a record over the topics asked about so far, at most ``limit``."""
+        return min([limit, *self._limits.values()])
+
+    def weaknesses(self) -> Sequence[str]:
+        """What Kafka's own topics leave to chance, a sentence each; those that are there."""
+        known = self._metadata().topics
+        there = [name for name in INTERNAL if name in known and known[name].error is None]
+        if not there:
+            return ()
+        try:
+            found = self._describe(there)
+        except LogUnavailable:
+            raise
+        except LogError as error:  # they are the cluster's: a user may not be allowed to look
+            return (f"whether Kafka's own topics are replicated cannot be told: {error}",)
+        return [f"{name}: {each}" for name, info in found.items() for each in info.weak]
 
     def partition_count(self, topic: str) -> int:
         """How many partitions a topic has, asked once; raises `TopicError` for an unknown one."""
@@ -208,13 +250,3 @@ class KafkaAdmin:
 
 def _has_leaders(topic: Any) -> bool:
     return topic.error is None and all(part.leader >= 0 for part in topic.partitions.values())
-
-
-def _info(name: str, description: Any, config: Mapping[str, Any]) -> TopicInfo:
-    policy = config["cleanup.policy"].value
-    return TopicInfo(
-        name=name,
-        partitions=len(description.partitions),
-        cleanup="compact" if policy == "compact" else "delete",
-        identity=str(description.topic_id),
-    )

@@ -40,8 +40,14 @@ class TopicInfo(NamedTuple):
 
     name: str
     partitions: int
-    cleanup: Cleanup
+    cleanup: str  # a `Cleanup`, or what no specification asks for: "compact,delete", "none"
     identity: str  # changes when the topic is deleted and created anew
+    retention_ms: int  # with "delete": age at which records may go; -1: never
+    delete_retention_ms: int  # with "compact": how long a tombstone stays
+    log_append_time: bool  # the log's clock decides the timestamp, not the producer's
+    dirty_ratio: float  # with "compact": the share of new records at which the log is compacted
+    max_record_bytes: int  # key, value and headers of one record, together
+    weak: Sequence[str] = ()  # what may lose records that were acknowledged: a clause each
 
 
 class Ends(NamedTuple):
@@ -167,6 +173,9 @@ class Log(Protocol):
 
     def topics(self, names: Iterable[str] | None = None) -> Mapping[str, TopicInfo]:
         """The topics that exist, of these names or all."""
+
+    def weaknesses(self) -> Sequence[str]:
+        """What may lose commits beside the settings of topics, a sentence each."""
 
     def ends(self, topic: str) -> Mapping[int, Ends]:
         """The bounds of each partition; raises `TopicError` when there is no such topic."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kstate.core.topics import Topics
 from kstate.errors import TopicError
-from kstate.log.port import Log, TopicInfo, TopicSpec
+from kstate.log.port import Log
 from kstate.runtime.schema_topic import FORMAT, SchemaTopic
+from kstate.runtime.topic_check import (
+    TOMBSTONE_AGE_MS,
+    narrow,
+    refuse,
+    since_it_began,
+    survey,
+    topic_specs,
+    weak_lines,
+)
 
-DAY_MS = 86_400_000
-COMMAND_RETENTION_MS = 7 * DAY_MS
-REPLY_RETENTION_MS = 3_600_000
-DEAD_LETTER_RETENTION_MS = 30 * DAY_MS
-TOMBSTONE_AGE_MS = 7 * DAY_MS
-REPLY_PARTITIONS = 4
+logger = logging.getLogger("kstate.worker")
 
 
 class Surroundings(NamedTuple):
@@ -26,68 +31,33 @@ class Surroundings(NamedTuple):
     reply_topics: Mapping[str, int]  # topics that may be replied on → their partitions
     snapshots_identity: str
     tombstone_age_ms: int
-
-
-def topic_specs(topics: Topics, partitions: int) -> list[TopicSpec]:
-    """The topics of a processor with ``partitions`` partitions, as they should be."""
-    return [
-        TopicSpec(
-            topics.commands,
-            partitions,
-            "delete",
-            retention_ms=COMMAND_RETENTION_MS,
-            log_append_time=True,
-        ),
-        TopicSpec(topics.journal, partitions, "compact", delete_retention_ms=TOMBSTONE_AGE_MS),
-        TopicSpec(
-            topics.snapshots,
-            partitions,
-            "compact",
-            delete_retention_ms=TOMBSTONE_AGE_MS,
-            short=True,
-        ),
-        TopicSpec(topics.replies, REPLY_PARTITIONS, "delete", retention_ms=REPLY_RETENTION_MS),
-        TopicSpec(topics.dead_letters, partitions, "delete", retention_ms=DEAD_LETTER_RETENTION_MS),
-        TopicSpec(topics.schemas, 1, "compact"),
-    ]
+    max_record_bytes: int  # the smallest limit of the topics that the worker writes to
 
 
 def prepare_topics(log: Log, topics: Topics, partitions: int | None, new: int) -> int:
     """Creates the topics that are missing and checks the others; the partition count.
 
     ``partitions`` is what was asked for, None: whatever there is; ``new``: for a new processor.
-    Raises `TopicError` for topics that do not fit, in words that name the cure.
+    Raises `TopicError` for topics that do not fit, in words that name the cure, and creates nothing
+    then; warns of those that are weak.
     """
-    specs = topic_specs(topics, 1)
-    there = log.topics([spec.name for spec in specs])
-    known = there.get(topics.commands)
-    count = known.partitions if known is not None else (partitions or new)
-    if partitions is not None and partitions != count:
-        raise TopicError(
-            f"{topics.commands} has {count} partitions, not {partitions}: the count is fixed for "
-            "the life of a processor; leave it out, or export the journal and import it elsewhere"
-        )
-    wanted = topic_specs(topics, count)
-    log.create_topics(spec for spec in wanted if spec.name not in there)
-    there = log.topics([spec.name for spec in wanted])
-    for spec in wanted:
-        _check(spec, there.get(spec.name), topics)
-    return count
+    found = survey(log, topics, partitions, new)
+    refuse(found.findings)
+    if found.missing:
+        log.create_topics(found.missing)
+        found = survey(log, topics, partitions, new)
+        refuse(found.findings)
+    if found.missing:
+        raise TopicError(f"the topic {found.missing[0].name} could not be created")
+    for line in weak_lines(found.findings):
+        logger.warning("%s", line)
+    return found.partitions
 
 
-def _check(spec: TopicSpec, info: TopicInfo | None, topics: Topics) -> None:
-    if info is None:
-        raise TopicError(f"the topic {spec.name} could not be created")
-    if info.cleanup != spec.cleanup:
-        raise TopicError(
-            f"the topic {spec.name} has cleanup {info.cleanup}, it needs {spec.cleanup}: "
-            "change its cleanup policy"
-        )
-    if spec.name != topics.replies and info.partitions != spec.partitions:
-        raise TopicError(
-            f"the topic {spec.name} has {info.partitions} partitions, "
-            f"{topics.commands} suggests {spec.partitions}: they must be the same"
-        )
+def warn_of(log: Log) -> None:
+    """Warns of what is weak in the log itself, whatever the processor."""
+    for sentence in log.weaknesses():
+        logger.warning("%s", sentence)
 
 
 def prepare_schemas(log: Log, topics: Topics, schemas: SchemaTopic, count: int, now: int) -> int:
@@ -96,29 +66,18 @@ def prepare_schemas(log: Log, topics: Topics, schemas: SchemaTopic, count: int, 
     How many schemas were published.  Raises `TopicError` for topics created anew behind our back.
     """
     schemas.refresh()
-    kept = (topics.commands, topics.journal, topics.snapshots)
-    there = log.topics(kept)
-    today = {"format": FORMAT, "partitions": count, "topics": {n: there[n].identity for n in kept}}
+    today = meta_of(log, topics, count)
     if schemas.meta is None:
         return schemas.publish(today, now)
-    _compare(topics, schemas.meta, today)
+    refuse(since_it_began(topics, schemas.meta, today))
     return schemas.publish(None, now)
 
 
-def _compare(topics: Topics, meta: Mapping[str, Any], today: Mapping[str, Any]) -> None:
-    if meta.get("partitions") != today["partitions"]:
-        raise TopicError(
-            f"{topics.commands} has {today['partitions']} partitions, but the processor began with "
-            f"{meta.get('partitions')}: the count is fixed for its life; export the journal and "
-            "import it elsewhere"
-        )
-    before = meta.get("topics", {})
-    anew = [name for name, identity in today["topics"].items() if before.get(name) != identity]
-    if anew:
-        raise TopicError(
-            f"{' and '.join(anew)} was deleted and created anew since the processor began: "
-            "restore it, or give the processor a new prefix"
-        )
+def meta_of(log: Log, topics: Topics, count: int) -> dict[str, Any]:
+    """The ``meta`` record that a first worker would write today; the topics must be there."""
+    kept = (topics.commands, topics.journal, topics.snapshots)
+    there = log.topics(kept)
+    return {"format": FORMAT, "partitions": count, "topics": {n: there[n].identity for n in kept}}
 
 
 def look_around(
@@ -126,7 +85,8 @@ def look_around(
 ) -> Surroundings:
     """What the worker has to know of other topics; raises `TopicError` for missing ones."""
     targets = {name: Topics.of(name, prefix).commands for name in sends}
-    there = log.topics([*targets.values(), topics.replies, topics.snapshots, *extra])
+    written = [spec.name for spec in topic_specs(topics, count) if spec.name != topics.schemas]
+    there = log.topics([*targets.values(), *written, *extra])
     for name, topic in targets.items():
         if topic not in there:
             raise TopicError(
@@ -136,10 +96,12 @@ def look_around(
     missing = [topic for topic in extra if topic not in there]
     if missing:
         raise TopicError(f"the reply topic {missing[0]} does not exist: create it first")
+    refuse(finding for info in there.values() for finding in narrow(info, log.max_record_bytes))
     return Surroundings(
         partitions=count,
         targets=targets,
         reply_topics={name: there[name].partitions for name in (topics.replies, *extra)},
         snapshots_identity=there[topics.snapshots].identity,
-        tombstone_age_ms=TOMBSTONE_AGE_MS,
+        tombstone_age_ms=min(TOMBSTONE_AGE_MS, there[topics.snapshots].delete_retention_ms),
+        max_record_bytes=min(info.max_record_bytes for info in there.values()),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import uuid
 
 import pytest
 
 from kstate.core.messages import Headers
 from kstate.core.partition import partition_for
 from kstate.errors import LogError, RecordTooLarge, TopicError
-from kstate.log.port import TopicInfo, TopicSpec
+from kstate.log.port import TopicSpec
 from kstate.testing.log_hooks import LogHooks
 from kstate.testing.log_world import NOW_MS, World, write
 
@@ -22,10 +23,36 @@ class RecordPromises(LogHooks):
     # -- topics ------------------------------------------------------------------------------
 
     def test_a_created_topic_is_told_as_it_was_specified(self, world: World) -> None:
-        topic = world.topic(3, "compact")
-        found = world.log.topics([topic])
-        assert found == {topic: TopicInfo(topic, 3, "compact", found[topic].identity)}
+        topic = world.topic(3, "compact", delete_retention_ms=3_600_000)
+        found = world.log.topics([topic])[topic]
+        assert found[:3] == (topic, 3, "compact")
+        assert found.delete_retention_ms == 3_600_000
+        assert not found.log_append_time
         assert topic in world.log.topics()
+
+    @pytest.mark.parametrize("retention_ms", [3_600_000, -1])
+    def test_a_topic_that_deletes_tells_when(self, world: World, retention_ms: int) -> None:
+        topic = f"t-{uuid.uuid4().hex}"
+        spec = TopicSpec(topic, 1, "delete", retention_ms=retention_ms, log_append_time=True)
+        world.log.create_topics([spec])
+        found = world.log.topics([topic])[topic]
+        assert (found.cleanup, found.retention_ms) == ("delete", retention_ms)
+        assert found.log_append_time
+
+    @pytest.mark.parametrize("short", [False, True])
+    def test_a_short_topic_is_compacted_sooner_than_a_long_one(
+        self, world: World, short: bool
+    ) -> None:
+        topic = f"t-{uuid.uuid4().hex}"
+        world.log.create_topics([TopicSpec(topic, 1, "compact", short=short)])
+        assert (world.log.topics([topic])[topic].dirty_ratio <= 0.5) is short
+
+    def test_a_fresh_topic_takes_what_the_log_takes(self, world: World) -> None:
+        topic = world.topic()
+        assert world.log.topics([topic])[topic].max_record_bytes >= world.log.max_record_bytes
+        record = write(topic, 0, bytes(world.log.max_record_bytes - 1))
+        world.produce([record])
+        assert len(world.read(topic)) == 1
 
     def test_creating_a_topic_again_leaves_it_as_it_is(self, world: World) -> None:
         topic = world.topic(2, "delete")
