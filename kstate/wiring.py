@@ -118,10 +118,15 @@ def build_workers(
     for processor in targets:
         topics = Topics.of(processor.name, config.prefix)
         counts[topics] = prepare_topics(log, topics, config.partitions or None, DEFAULT_PARTITIONS)
-    return [
-        _build_worker(config, log, processor, topics, count, clock)
-        for processor, (topics, count) in zip(targets, counts.items(), strict=True)
-    ]
+    workers: list[Worker] = []
+    try:
+        for processor, (topics, count) in zip(targets, counts.items(), strict=True):
+            workers.append(_build_worker(config, log, processor, topics, count, clock))
+    except BaseException:
+        for worker in workers:
+            worker.give_up()  # another try is to find its place free
+        raise
+    return workers
 
 
 def _build_worker(
@@ -141,7 +146,11 @@ def _build_worker(
     limit = min(log.max_record_bytes, around.max_record_bytes)
     machine = Machine(definition, codec, replace(config.policy, max_record_bytes=limit))
     slot = Slot.take(config.data, topics.group)
-    store = open_store(config.store, slot.directory / "store")
+    try:
+        store = open_store(config.store, slot.directory / "store")
+    except BaseException:
+        slot.release()
+        raise
     partitions = Partitions(machine, log, store, topics, around, config, clock)
     return Worker(machine, log, slot, topics, partitions, config, clock)
 
