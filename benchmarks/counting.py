@@ -11,13 +11,15 @@ from kstate.log.port import Committed, Log, Member, Polled
 
 
 class Tally:
-    """The commits of one run; ``enough`` is called when the last command is committed.
+    """The commits of one run; ``first`` is called after the first of them, ``enough`` after that
+    of the last command.
 
     Times are those of `time.perf_counter`.
     """
 
-    def __init__(self, commands: int, enough: Callable[[], None] = lambda: None) -> None:
-        self.enough = enough
+    def __init__(self, commands: int) -> None:
+        self.first: Callable[[], None] = lambda: None
+        self.enough: Callable[[], None] = lambda: None
         self.began = 0.0  # before the first poll that found commands
         self.commits: list[tuple[float, int]] = []  # when each ended, and its commands
         self._left = commands
@@ -26,6 +28,8 @@ class Tally:
         """Takes note of a commit that just ended."""
         self.commits.append((time.perf_counter(), commands))
         self._left -= commands
+        if len(self.commits) == 1:
+            self.first()
         if self._left <= 0:
             self.enough()
 
@@ -35,16 +39,22 @@ class Tally:
         return len(self.commits)
 
     @property
-    def command_s(self) -> float:
-        """Seconds per command, from the end of the first commit to that of the last.
+    def measured(self) -> tuple[float, int]:
+        """Seconds from the end of the first commit to that of the last, and the commands between.
 
         What comes before the first commit is how a group forms and a partition is taken over.
+        Raises `ValueError` when there was one commit only.
         """
         (first, _), *rest = self.commits
-        commands = sum(number for _, number in rest)
-        if not commands:
+        if not rest:
             raise ValueError("all commands were in one batch: take smaller batches")
-        return (rest[-1][0] - first) / commands
+        return rest[-1][0] - first, sum(number for _, number in rest)
+
+    @property
+    def command_s(self) -> float:
+        """Seconds per command, as `measured`."""
+        seconds, commands = self.measured
+        return seconds / commands
 
 
 class CountingMember:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import logging
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from kstate.log.kafka_member import KafkaMember
 from kstate.log.kafka_transaction import Transactions
 from kstate.runtime.partitions import Partitions
 from kstate.testing.broker import broker
+from kstate.testing.kafka_local import KAFKA_VERSION
 from kstate.wiring import build_workers
 from processors.bank import Bank
 
@@ -57,7 +59,7 @@ PARTS: Sequence[tuple[str, str, Any, tuple[str, ...]]] = (
 BATCH_MS = 5_000
 """A batch is to be closed by its count, which is what is compared."""
 FORMS = {"casts": False, "calls": True}
-Run = Callable[[Place, int, bool], Tally]
+Run = Callable[[Place, int, bool, Tally], None]
 
 
 class Rate(NamedTuple):
@@ -72,6 +74,28 @@ class Rate(NamedTuple):
         return statistics.median(self.rounds)
 
 
+class Timed(NamedTuple):
+    """A run with timers."""
+
+    seconds: float
+    commands: int
+    timers: Timers
+
+    def part_us(self, key: str) -> float:
+        """Microseconds per command of a part."""
+        return self.timers.net_s(key) * 1e6 / self.commands
+
+    @property
+    def total_us(self) -> float:
+        """Microseconds per command of all, less what the timers cost."""
+        return (self.seconds - self.timers.cost_s()) * 1e6 / self.commands
+
+    @property
+    def rest_us(self) -> float:
+        """Microseconds per command that the parts do not explain."""
+        return self.total_us - self.timers.total_s() * 1e6 / self.commands
+
+
 class Bench:
     """The runs on one broker."""
 
@@ -81,15 +105,13 @@ class Bench:
         self._directory = directory
         self.loops: dict[str, Run] = {"bare": self.bare, "kstate": self.kstate}
 
-    def bare(self, place: Place, batch: int, asked: bool) -> Tally:
+    def bare(self, place: Place, batch: int, asked: bool, tally: Tally) -> None:
         """Runs the bare loop through all commands of a place."""
-        tally = Tally(self.work.commands)
         loop = BareLoop(self.stage.bootstrap, place.topics, batch, tally.count)
         tally.enough = loop.stop
         loop.run()
-        return tally
 
-    def kstate(self, place: Place, batch: int, asked: bool) -> Tally:
+    def kstate(self, place: Place, batch: int, asked: bool, tally: Tally) -> None:
         """Runs a worker through all commands of a place."""
         log = KafkaLog(self.stage.bootstrap)
         config = Config(
@@ -98,7 +120,6 @@ class Bench:
             batch_records=batch,
             batch_ms=BATCH_MS,
         )
-        tally = Tally(self.work.commands)
         made: Any = CountingLog(log, tally)
         try:
             (worker,) = build_workers(config, made, [Bank])
@@ -109,21 +130,26 @@ class Bench:
         counts = worker.counts
         assert counts.events == counts.commands == self.work.commands
         assert counts.replies == (self.work.commands if asked else 0)
-        return tally
 
-    def once(self, loop: str, batch: int, asked: bool) -> tuple[Place, float]:
-        """A run on a place of its own: the place, and seconds per command."""
+    def once(
+        self, loop: str, batch: int, asked: bool, first: Callable[[], None] = lambda: None
+    ) -> tuple[Place, Tally]:
+        """A run on a place of its own; ``first`` is called after its first commit."""
         place = self.stage.place(self.work.partitions)
         self.stage.preload(place, self.work, asked)
+        tally = Tally(self.work.commands)
+        tally.first = first
         gc.collect()  # what the last run left is not this one's cost
-        return place, self.loops[loop](place, batch, asked).command_s
+        self.loops[loop](place, batch, asked, tally)
+        return place, tally
 
     def pair(self, batches: dict[str, int], asked: bool) -> dict[str, float]:
         """A run of each, in turn; raises `Different` unless they wrote the same records."""
         places: dict[str, Place] = {}
         seconds: dict[str, float] = {}
         for loop in self.loops:
-            places[loop], seconds[loop] = self.once(loop, batches[loop], asked)
+            places[loop], tally = self.once(loop, batches[loop], asked)
+            seconds[loop] = tally.command_s
         written = {loop: self.stage.written(place) for loop, place in places.items()}
         same = compare(written["bare"], written["kstate"], self.work, asked)
         tell(f"{same:,} records are the same, byte for byte")
@@ -138,7 +164,7 @@ class Bench:
         found: dict[str, dict[int, float]] = {loop: {} for loop in self.loops}
         for size in sizes:
             for loop, rates in found.items():
-                _, rates[size] = self.once(loop, size, asked)
+                rates[size] = self.once(loop, size, asked)[1].command_s
                 tell(f"{loop}, batches of {size:,}: {1 / rates[size]:,.0f}/s")
         return {loop: min(rates, key=rates.__getitem__) for loop, rates in found.items()}
 
@@ -151,16 +177,137 @@ class Bench:
             tell(", ".join(f"{loop} {1 / each:,.0f}/s" for loop, each in pairs[-1].items()))
         return {loop: Rate(batches[loop], [pair[loop] for pair in pairs]) for loop in self.loops}
 
-    def timed(self, batch: int, asked: bool) -> tuple[float, Timers]:
-        """Seconds per command of a run of kstate with timers around the parts."""
+    def timed(self, batch: int, asked: bool) -> Timed:
+        """A run of kstate with timers around the parts, from the first commit on."""
         with contextlib.ExitStack() as stack:
             timers = Timers()
             for key, _, owner, names in PARTS:
                 for name in names:
                     stack.enter_context(timers.around(key, owner, name))
-            return self.once("kstate", batch, asked)[1], timers
+            _, tally = self.once("kstate", batch, asked, timers.clear)
+            return Timed(*tally.measured, timers)
 
 
 def tell(words: str) -> None:
     """Says how far the benchmark is, beside the table."""
     print(words, file=sys.stderr, flush=True)
+
+
+# -- the report ----------------------------------------------------------------------------------
+
+
+def report(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the tables, in Markdown."""
+    rates = {
+        form: bench.rates(options.batches, options.rounds, asked) for form, asked in FORMS.items()
+    }
+    parts = {form: bench.timed(rates[form]["kstate"].batch, FORMS[form]) for form in FORMS}
+    work = bench.work
+    yield (
+        f"{machine()}, librdkafka {libversion()[0]}, Kafka {options.kafka_version}; "
+        f"{work.commands:,} deposits on {work.ids:,} accounts, {work.partitions} partitions, "
+        f"exactly once; the median of {options.rounds} rounds in turn"
+    )
+    yield ""
+    yield from _rates(rates)
+    yield ""
+    yield from _trips(round_trips(bench.stage, work.partitions, options.round_trips))
+    yield ""
+    yield from _parts(parts)
+
+
+def _rates(rates: dict[str, dict[str, Rate]]) -> Iterator[str]:
+    columns = [rates[form][loop] for form in FORMS for loop in ("bare", "kstate")]
+    yield "| | casts, bare loop | casts, kstate | calls, bare loop | calls, kstate |"
+    yield "|---|--:|--:|--:|--:|"
+    yield _row("commands/s", [f"{1 / each.median_s:,.0f}" for each in columns])
+    spans = [f"{1 / max(each.rounds):,.0f}–{1 / min(each.rounds):,.0f}" for each in columns]
+    yield _row("slowest and fastest round", spans)
+    yield _row("µs per command", [f"{each.median_s * 1e6:.1f}" for each in columns])
+    yield _row("commands per transaction", [f"{each.batch:,}" for each in columns])
+
+
+def _trips(trips: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    yield "| one call at a time | bare loop | kstate |"
+    yield "|---|--:|--:|"
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        figures = [trips[loop][int(len(trips[loop]) * share)] for loop in ("bare", "kstate")]
+        yield _row(f"{name}, ms", [f"{seconds * 1e3:.1f}" for seconds in figures])
+
+
+def _parts(runs: dict[str, Timed]) -> Iterator[str]:
+    yield f"| kstate by part, µs per command | {' | '.join(runs)} |"
+    yield "|---|--:|--:|"
+    for key, words, _, _ in PARTS:
+        yield _row(words, [f"{run.part_us(key):.1f}" for run in runs.values()])
+    yield _row("the rest: the loop", [f"{run.rest_us:.1f}" for run in runs.values()])
+    yield _row("their sum", [f"{run.total_us:.1f}" for run in runs.values()])
+
+
+def _row(title: str, cells: Sequence[str]) -> str:
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def short(bench: Bench, batch: int, trips: int) -> Iterator[str]:
+    """Lines that say that all works: a pair of runs in each form, and a few round trips.
+
+    Raises `Different` unless both loops write the same records.
+    """
+    for form, asked in FORMS.items():
+        seconds = bench.pair(dict.fromkeys(bench.loops, batch), asked)
+        rates = ", ".join(f"{loop} {1 / each:,.0f}/s" for loop, each in seconds.items())
+        yield f"{bench.work.commands:,} {form}: the same records, byte for byte; {rates}"
+    yield from _trips(round_trips(bench.stage, bench.work.partitions, trips))
+
+
+# -- the command line ----------------------------------------------------------------------------
+
+SHORT = Workload(commands=5_000, ids=500, partitions=4)
+SHORT_BATCH = 1_000
+SHORT_TRIPS = 20
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bootstrap", help="HOST:PORT of a broker; without it one is started")
+    parser.add_argument("--commands", type=int, default=100_000)
+    parser.add_argument("--ids", type=int, default=10_000, help="accounts")
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5, help="the median of so many counts")
+    parser.add_argument(
+        "--batches",
+        type=lambda text: [int(size) for size in text.split(",")],
+        default=[500, 1_000, 2_000, 5_000, 10_000],
+        help="sizes to try, with commas between; with one size nothing is tried",
+    )
+    parser.add_argument("--round-trips", type=int, default=500)
+    parser.add_argument("--kafka-version", default=KAFKA_VERSION, help="said in the table")
+    parser.add_argument("--short", action="store_true", help="a few seconds, no table")
+    options = parser.parse_args(arguments)
+    if max(options.batches) * 2 > options.commands and not options.short:
+        parser.error("--commands must be at least twice the largest of --batches")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints."""
+    options = parse(arguments)
+    # that a topic has one replica is no news here; what workers have to tell is
+    logging.getLogger("kstate.worker").addFilter(lambda record: record.module != "startup")
+    work = SHORT if options.short else Workload(options.commands, options.ids, options.partitions)
+    with contextlib.ExitStack() as stack:
+        bootstrap = options.bootstrap or stack.enter_context(broker())
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kstate-bench-"))
+        stage = Stage(bootstrap)
+        stack.callback(stage.remove)
+        bench = Bench(stage, work, Path(directory))
+        lines = short(bench, SHORT_BATCH, SHORT_TRIPS) if options.short else report(bench, options)
+        for line in lines:
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

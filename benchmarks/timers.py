@@ -75,9 +75,13 @@ class Timers:
         # a call that is timed costs its caller what is left when the call itself is taken off
         inside = self._own["inner"] / CALIBRATION - bare
         outside = self._own["outer"] / CALIBRATION
+        self.clear()
+        return max(0.0, inside), max(0.0, outside)
+
+    def clear(self) -> None:
+        """Forgets what was measured; only while no timed call is under way."""
         for counter in (self._own, self._calls, self._called):
             counter.clear()
-        return max(0.0, inside), max(0.0, outside)
 
     @contextlib.contextmanager
     def around(self, part: str, owner: Any, name: str) -> Iterator[None]:
