@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import Counter, defaultdict, deque
@@ -68,6 +69,9 @@ class Load:
         self._client = client
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
+        self._sent = 0
+        self._most: float = math.inf
+        self._may_send = threading.Condition(self._lock)
         self._threads = [
             threading.Thread(target=self._run, args=(planned[number::THREADS],))
             for number in range(THREADS)
@@ -83,6 +87,12 @@ class Load:
             raise self._failure
         return any(thread.is_alive() for thread in self._threads)
 
+    def limit(self, most: float = math.inf) -> None:
+        """Lets the threads send so many commands of the plan and then wait; by default all."""
+        with self._may_send:
+            self._most = most
+            self._may_send.notify_all()
+
     def join(self) -> None:
         """Waits for the threads."""
         for thread in self._threads:
@@ -97,6 +107,9 @@ class Load:
     def _send_all(self, planned: Sequence[Planned]) -> None:
         waiting: deque[tuple[Planned, Call]] = deque()
         for each in planned:
+            with self._may_send:
+                self._may_send.wait_for(lambda: self._sent < self._most)
+                self._sent += 1
             if not each.call:
                 for _ in range(1 + each.repeat):
                     self._client.cast(Bank, each.account, each.command, command_id=each.command_id)
@@ -145,11 +158,26 @@ class Load:
             self.under_way += under_way
 
 
-def kill_points(count: int, kills: int, seed: int) -> list[tuple[int, bool]]:
-    """After how many processed commands to kill; whether to kill before the worker does anything.
+class KillPoint(NamedTuple):
+    """When to kill, and what then."""
+
+    processed: int  # commands, at least
+    early: bool  # kill the worker that just began, before it does anything
+    stays_away: bool  # it is started again only when others do its work
+
+
+def kill_points(count: int, kills: int, seed: int, stays_away: int = 0) -> list[KillPoint]:
+    """When to kill in a run of ``count`` commands; ``stays_away`` of the workers do not come back.
 
     The points are spread over the run, so that some are close together.
     """
     chance = random.Random(f"kills-{seed}")
     points = sorted(chance.sample(range(1, int(count * 0.9)), kills))
-    return [(point, chance.random() < 0.25) for point in points]
+    early = [chance.random() < 0.25 for _ in points]
+    late = [number for number in range(kills) if not early[number]]
+    away = set(chance.sample(late, min(stays_away, len(late))))
+    return [
+        # nobody has just begun where one stayed away
+        KillPoint(point, early[number] and number - 1 not in away, number in away)
+        for number, point in enumerate(points)
+    ]
