@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from kstate.cli.options import code_of, common, examples
+from kstate.cli.starting import Starting
 from kstate.cli.stopping import Stopping
 from kstate.config import Config
 
@@ -110,8 +111,9 @@ def run(
     """Run processors until SIGTERM or Ctrl-C.
 
     TARGET is module:Class, or a name listed under processors in kstate.toml. Topics that do not
-    exist are created. The first signal lets the workers finish their batch and leave; a second one
-    ends them at once, and so does --stop-timeout: then the exit code is 75.
+    exist are created; a log that is away is waited for. The first signal lets the workers finish
+    their batch and leave; a second one ends them at once, and so does --stop-timeout: then the exit
+    code is 75.
     """
     process = " [%(process)d]" if crew or workers > 1 else ""
     logging.basicConfig(
@@ -135,13 +137,18 @@ def _run_here(
     config: Config, processors: Sequence[type[Processor[Any]]], stopping: Stopping
 ) -> None:
     from kstate.runtime.host import Host
-    from kstate.wiring import build_workers, open_log
 
-    log = open_log(config.log, config.kafka)
+    names = ", ".join(processor.name for processor in processors)
+    starting = Starting(config, processors)
+    stopping.serve(starting.stop)
+    started = starting.wait()
+    if started is None:
+        logger.info("%s: stopped", names)
+        return
+    log, workers = started
     try:
-        host = Host(build_workers(config, log, processors))
+        host = Host(workers)
         stopping.serve(host.stop)
-        names = ", ".join(worker.name for worker in host.workers)
         logger.info("%s: running on %s; standing by until partitions are ready", names, log.url)
         host.run()
         logger.info("%s: stopped", names)
