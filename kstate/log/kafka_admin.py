@@ -50,7 +50,7 @@ class KafkaAdmin:
     def __init__(self, properties: Mapping[str, Any]) -> None:
         given = {"log_level": CRITICAL, **properties, "error_cb": self._noticed}
         self._where = properties["bootstrap.servers"]
-        self._failure: KafkaError | None = None
+        self._failure: KafkaError | None = None  # why the last connection came to nothing
         self._client: AdminClient = client_of(AdminClient, given)
         self._counts: dict[str, int] = {}
         self._limits: dict[str, int] = {}
@@ -109,11 +109,13 @@ class KafkaAdmin:
 
     def _noticed(self, error: KafkaError) -> None:
         """librdkafka tells why a connection failed, and then that all did."""
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+        if self._failure is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._failure = error
 
     def _unreachable(self, cause: KafkaError) -> KStateError:
         reason = _WHERE.sub("", cause.str())
+        if cause.code() == KafkaError._ALL_BROKERS_DOWN:  # it gives no reason for a closed one
+            reason = "it closes each connection at once: does it want another security.protocol?"
         what = f"kafka://{self._where} cannot be reached"
         return translate(KafkaError(cause.code(), reason), what)
 

@@ -39,7 +39,7 @@ def prepare_topics(log: Log, topics: Topics, partitions: int | None, new: int) -
 
     ``partitions`` is what was asked for, None: whatever there is; ``new``: for a new processor.
     Raises `TopicError` for topics that do not fit, in words that name the cure, and creates nothing
-    then; warns of those that are weak.
+    beside them; warns of those that are weak.
     """
     found = survey(log, topics, partitions, new)
     refuse(found.findings)

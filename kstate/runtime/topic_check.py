@@ -118,13 +118,13 @@ def _weak(spec: TopicSpec, info: TopicInfo, topics: Topics) -> Iterable[str]:
         )
     if spec.cleanup == "delete" and 0 <= info.retention_ms < spec.retention_ms:
         yield (
-            f"retention.ms is {_time(info.retention_ms)}, {_time(spec.retention_ms)} are meant: "
+            f"retention.ms is {_time(info.retention_ms)}, not {_time(spec.retention_ms)}: "
             f"{_lost(spec.name, topics)}"
         )
     if spec.cleanup == "compact" and info.delete_retention_ms < spec.delete_retention_ms:
         yield (
             f"delete.retention.ms is {_time(info.delete_retention_ms)}, "
-            f"{_time(spec.delete_retention_ms)} are meant: what reads more rarely misses deletions"
+            f"not {_time(spec.delete_retention_ms)}: what reads more rarely misses deletions"
         )
     if spec.name == topics.journal and info.dirty_ratio < EVEN_DIRTY_RATIO:
         yield (
@@ -219,7 +219,8 @@ def since_it_began(
 
 def _time(milliseconds: int) -> str:
     """A span of time in the largest unit that leaves no rest."""
-    for unit, size in (("days", DAY_MS), ("hours", 3_600_000), ("minutes", 60_000), ("s", 1_000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size} {unit}"
+    for unit, size in (("day", DAY_MS), ("hour", 3_600_000), ("minute", 60_000)):
+        count, rest = divmod(milliseconds, size)
+        if count and not rest:
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
     return f"{milliseconds} ms"

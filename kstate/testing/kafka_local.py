@@ -104,11 +104,16 @@ def free_ports(count: int) -> list[int]:
 class LocalKafka:
     """A cluster of ``nodes`` brokers, each its own process, data below ``directory``.
 
-    ``settings`` are broker properties beside those that make it small and local.
+    ``settings`` are broker properties beside those that make it small and local; ``protocol`` is
+    what clients and brokers speak, whose credentials are among the settings.
     """
 
     def __init__(
-        self, directory: Path, nodes: int = 1, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        nodes: int = 1,
+        settings: Mapping[str, str] | None = None,
+        protocol: str = "PLAINTEXT",
     ) -> None:
         self._jars = jars()
         self._directory = directory
@@ -116,6 +121,7 @@ class LocalKafka:
         self.ports = ports[:nodes]
         self._controllers = ports[nodes:]
         self._settings = dict(settings or {})
+        self._protocol = protocol
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
@@ -209,17 +215,19 @@ class LocalKafka:
     def _properties(self, node: int) -> dict[str, str]:
         nodes = len(self.ports)
         copies = str(min(3, nodes))
-        listeners = (
-            f"PLAINTEXT://{HOST}:{self.ports[node]},CONTROLLER://{HOST}:{self._controllers[node]}"
-        )
+        client = f"{self._protocol}://{HOST}:{self.ports[node]}"
         voters = [f"{n}@{HOST}:{port}" for n, port in enumerate(self._controllers)]
         return {
             "process.roles": "broker,controller",
             "node.id": str(node),
             "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
-            "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[node]}",
+            "listeners": f"{client},CONTROLLER://{HOST}:{self._controllers[node]}",
+            "advertised.listeners": client,
+            "inter.broker.listener.name": self._protocol,
+            "listener.security.protocol.map": (
+                f"{self._protocol}:{self._protocol},CONTROLLER:PLAINTEXT"
+            ),
             "log.dirs": str(self._home(node) / "data"),
             "auto.create.topics.enable": "false",
             "default.replication.factor": copies,
@@ -256,10 +264,12 @@ class LocalKafka:
 
 
 @contextmanager
-def local_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[LocalKafka]:
+def local_kafka(
+    nodes: int = 1, settings: Mapping[str, str] | None = None, protocol: str = "PLAINTEXT"
+) -> Iterator[LocalKafka]:
     """A cluster in a temporary directory, gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="kstate-kafka-") as directory:
-        kafka = LocalKafka(Path(directory), nodes, settings)
+        kafka = LocalKafka(Path(directory), nodes, settings, protocol)
         try:
             kafka.start()
             yield kafka
