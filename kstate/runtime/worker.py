@@ -173,9 +173,10 @@ class Worker:
 
     def _all_ready(self) -> None:
         self._teller.available()
-        if len(self._partitions) and not self.ready.is_set():
+        count = len(self._partitions)
+        if count and not self.ready.is_set():
             self.ready.set()
-            logger.info("%s: ready, %d partitions", self.name, len(self._partitions))
+            logger.info("%s: ready, %d partition%s", self.name, count, "s" if count > 1 else "")
 
     def _wait_for_log(self, error: LogUnavailable) -> None:
         self._teller.unavailable(error)

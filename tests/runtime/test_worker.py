@@ -176,6 +176,45 @@ def test_a_log_that_goes_away_during_a_takeover_makes_it_begin_again(
     assert said(caplog, "waiting for the log") == 1
 
 
+# -- readiness -----------------------------------------------------------------------------------
+
+
+def test_a_worker_is_ready_when_all_its_partitions_are_and_says_so_in_a_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run(Counter, partitions=3)
+    assert world.worker(Counter).ready.wait(20)
+    world.until(lambda: said(caplog, "counter: ready, 3 partitions") == 1, "it was said")
+    assert said(caplog, " is ready after ") == 3
+
+
+def test_a_worker_that_lost_its_seat_is_not_ready_before_it_has_recovered(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(Counter, partitions=1)
+    add(world, 3)
+    with away(monkeypatch, EmbeddedReader, "poll", 10**9):
+        fence(world)
+        world.until(lambda: not world.worker(Counter).ready.is_set(), "the seat was lost")
+        world.until(lambda: said(caplog, "waiting for the log") == 1, "it recovers")
+        assert not world.worker(Counter).ready.is_set()
+    assert world.worker(Counter).ready.wait(20)
+    world.until(lambda: said(caplog, "counter: ready, 1 partition") == 2, "it was said again")
+
+
+def test_a_worker_that_stands_by_is_not_ready(world: World) -> None:
+    world.run(Counter, partitions=1)
+    assert world.worker(Counter).ready.wait(20)
+    standby = another(world)
+    try:
+        assert world.call(Counter, "id-0", Add(1)) == 1
+        assert not standby.workers["counter"].ready.is_set()
+        world.stop()
+        assert standby.workers["counter"].ready.wait(20)
+    finally:
+        assert standby.stop() is None
+
+
 # -- stopping ------------------------------------------------------------------------------------
 
 

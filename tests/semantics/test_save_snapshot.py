@@ -58,6 +58,12 @@ def test_a_command_that_fails_saves_nothing(world: World) -> None:
     assert world.snapshots(Saver) == []
 
 
+def test_before_its_first_event_there_is_nothing_to_save(world: World) -> None:
+    world.run(Saver)
+    world.call(Saver, "a", Save())
+    assert world.snapshots(Saver) == []
+
+
 def test_without_a_request_and_with_snapshot_every_zero_there_is_none(world: World) -> None:
     world.run(Saver)
     world.call(Saver, "a", Add(1, times=200))
