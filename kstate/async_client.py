@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar, overload
+from weakref import WeakKeyDictionary, ref
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
 from kstate.core.messages import Command, GetState
+from kstate.errors import CallTimeout
+from kstate.log.port import Sender
 from kstate.processor import Processor
 from kstate.query import StoredEvent
 
@@ -24,6 +28,7 @@ class AsyncClient:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._senders: WeakKeyDictionary[asyncio.Task[Any], Sender] = WeakKeyDictionary()
 
     async def cast(
         self,
@@ -35,7 +40,7 @@ class AsyncClient:
         expected_seq: int | None = None,
         headers: Mapping[str, bytes] | None = None,
     ) -> str:
-        """See `Client.cast`."""
+        """See `Client.cast`; `flush` in the same task waits for it."""
         return await asyncio.to_thread(
             self._client.cast,
             processor,
@@ -44,6 +49,7 @@ class AsyncClient:
             command_id=command_id,
             expected_seq=expected_seq,
             headers=headers,
+            sender=self._sender(),
         )
 
     async def call(
@@ -64,7 +70,9 @@ class AsyncClient:
         try:
             record = await asyncio.wait_for(asyncio.wrap_future(call.future), timeout)
         except TimeoutError:
-            raise self._client.timed_out(processor, call, timeout) from None
+            raise CallTimeout(call.command_id, timeout) from None
+        finally:
+            call.abandon()
         result: R = call.result_of(record)
         return result
 
@@ -104,8 +112,17 @@ class AsyncClient:
         return AsyncEvents(self._client)
 
     async def flush(self, timeout: float = FLUSH_S) -> None:
-        """See `Client.flush`."""
-        await asyncio.to_thread(self._client.flush, timeout)
+        """See `Client.flush`; what is said of threads there, goes for tasks here."""
+        await asyncio.to_thread(self._client.flush, timeout, self._sender())
+
+    def _sender(self) -> Sender:
+        """The current task: its casts run in threads that other tasks use, too."""
+        task = asyncio.current_task()
+        assert task is not None
+        found = self._senders.get(task)
+        if found is None:
+            found = self._senders[task] = Sender(partial(_ended, ref(task)))
+        return found
 
     async def close(self) -> None:
         """See `Client.close`."""
@@ -116,6 +133,11 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _ended(task: ref[asyncio.Task[Any]]) -> bool:
+    found = task()
+    return found is None or found.done()
 
 
 class AsyncEvents:

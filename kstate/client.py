@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -19,9 +19,10 @@ from kstate.errors import (
     KStateError,
     TopicError,
 )
-from kstate.log.port import Log, Producer
+from kstate.log.port import Log, Producer, Sender
 from kstate.processor import Processor, name_of
-from kstate.query import Journal, StoredEvent, missing
+from kstate.query import Events, Journal, missing
+from kstate.query import ProcessorRef as ProcessorRef
 from kstate.replies import Call, Replies
 
 R = TypeVar("R")
@@ -29,9 +30,6 @@ S = TypeVar("S")
 
 DEFAULT_TIMEOUT_S = 10.0
 FLUSH_S = 30.0
-
-ProcessorRef = type[Processor[Any]] | str
-"""A processor as a class, or its name where the code is not at hand."""
 
 MessagesOf = Callable[[Topics, ProcessorRef], Messages]
 MachineOf = Callable[[Topics, ProcessorRef], Machine]
@@ -81,7 +79,7 @@ class Client:
     @property
     def events(self) -> Events:
         """Queries over the journals."""
-        return Events(self)
+        return Events(self.journal, lambda: self._closed)
 
     @property
     def closed(self) -> bool:
@@ -99,11 +97,13 @@ class Client:
         command_id: str | None = None,
         expected_seq: int | None = None,
         headers: Mapping[str, bytes] | None = None,
+        sender: Sender | None = None,
     ) -> str:
         """Sends a command without asking for a reply; its command id.
 
         Returns once the command is queued; `flush` returns once it is stored.  Raises
-        `ConfigError` for a header that kstate itself sets (`RESERVED_HEADERS`).
+        `ConfigError` for a header that kstate itself sets (`RESERVED_HEADERS`).  ``sender`` is
+        whose `flush` waits for it: by default the calling thread's.
         """
         value = self.messages(processor).encode_command(name_of(processor), command)
         return self.cast_encoded(
@@ -113,6 +113,7 @@ class Client:
             command_id=command_id,
             expected_seq=expected_seq,
             headers=headers,
+            sender=sender,
         )
 
     def cast_encoded(
@@ -124,11 +125,13 @@ class Client:
         command_id: str | None = None,
         expected_seq: int | None = None,
         headers: Mapping[str, bytes] | None = None,
+        sender: Sender | None = None,
     ) -> str:
         """`cast` of a command that is already encoded."""
         extra = caller_headers(headers)
         command_id = command_id or new_command_id()
-        self._send(processor, persist_id, value, command_id, expected_seq, extra)
+        write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
+        self._producer_for(processor).send(write, sender)
         return command_id
 
     def call(
@@ -190,27 +193,27 @@ class Client:
             ("reply-partition", b"%d" % replies.partition),
             *given,
         ]
-        future = replies.expect(command_id.encode())
+        call = replies.expect(command_id, decode)
         try:
-            self._send(processor, persist_id, value, command_id, expected_seq, extra)
-            self.flush()
+            sender = Sender()  # it fails for its own record, and for no other's
+            producer = self._producer_for(processor)
+            write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
+            producer.send(write, sender)
+            producer.flush(FLUSH_S, sender)
         except BaseException:
-            replies.forget(command_id.encode())
+            call.abandon()
             raise
-        return Call(command_id, future, decode)
+        return call
 
     def wait(self, processor: ProcessorRef, call: Call, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
-        """The result of a call that was begun; see `call`."""
+        """The result of a call to the processor that was begun; see `call`."""
         try:
             record = call.future.result(timeout)
         except TimeoutError:
-            raise self.timed_out(processor, call, timeout) from None
+            raise CallTimeout(call.command_id, timeout) from None
+        finally:
+            call.abandon()
         return call.result_of(record)
-
-    def timed_out(self, processor: ProcessorRef, call: Call, timeout: float) -> CallTimeout:
-        """Forgets a call that nobody waits for any more; the error to raise."""
-        self._listen(processor).forget(call.command_id.encode())
-        return CallTimeout(call.command_id, timeout)
 
     @overload
     def state(
@@ -252,13 +255,21 @@ class Client:
         """The persist ids that have events and were not deleted, sorted."""
         return self.journal(processor).ids()
 
-    def flush(self, timeout: float = FLUSH_S) -> None:
-        """Returns when every command sent so far is stored; raises `LogError` otherwise."""
+    def flush(self, timeout: float = FLUSH_S, sender: Sender | None = None) -> None:
+        """Returns when every command that the calling thread cast is stored, up to ``timeout``
+        seconds; raises `LogError` for one that is not.
+
+        The casts of threads that have ended count as its own, those of other threads do not.
+        ``sender`` flushes the casts with that sender instead.
+        """
         if self._producer is not None:
-            self._producer.flush(timeout)
+            self._producer.flush(timeout, sender)
 
     def close(self) -> None:
-        """Flushes, ends the threads, releases the log; idempotent."""
+        """Flushes for all threads, ends its own, releases the log; idempotent.
+
+        Raises `LogError` for a command that is not stored, unless its sender was told.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -304,7 +315,7 @@ class Client:
         if self._closed:
             raise KStateError("the client is closed")
 
-    def _send(
+    def _write(
         self,
         processor: ProcessorRef,
         persist_id: str,
@@ -312,16 +323,15 @@ class Client:
         command_id: str,
         expected_seq: int | None,
         extra: Headers,
-    ) -> None:
-        topics = self._topics(processor)
-        key = encode_persist_id(persist_id)
+    ) -> Write:
         headers: Headers = [("command-id", command_id.encode())]
         if expected_seq is not None:
             headers.append(("expected-seq", b"%d" % expected_seq))
-        now = int(time.time() * 1000)
-        self._sender(topics).send(Write(topics.commands, None, key, value, headers + extra, now))
+        topic, key = self._topics(processor).commands, encode_persist_id(persist_id)
+        return Write(topic, None, key, value, headers + extra, int(time.time() * 1000))
 
-    def _sender(self, topics: Topics) -> Producer:
+    def _producer_for(self, processor: ProcessorRef) -> Producer:
+        topics = self._topics(processor)
         with self._lock:
             self._check_open()
             if topics.commands not in self._checked:
@@ -344,43 +354,6 @@ class Client:
                 replies = Replies(self._log, topics.replies, info.partitions)
                 self._replies[topics.replies] = replies
             return replies
-
-
-class Events:
-    """Queries over journals; see `kstate.query.Journal`.  A live one ends with its client."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def _stop(self) -> bool:
-        return self._client.closed
-
-    def by_id(
-        self,
-        processor: ProcessorRef,
-        persist_id: str,
-        *,
-        from_seq: int = 1,
-        to_seq: int | None = None,
-        live: bool = False,
-    ) -> Iterator[StoredEvent]:
-        """The events of one persist id in seq order; with ``live`` further ones as they come."""
-        journal = self._client.journal(processor)
-        return journal.by_id(
-            persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=self._stop
-        )
-
-    def by_tag(
-        self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
-    ) -> Iterator[StoredEvent]:
-        """The events with a tag, ``after`` the position of an event found before."""
-        return self._client.journal(processor).by_tag(tag, after=after, live=live, stop=self._stop)
-
-    def all(
-        self, processor: ProcessorRef, *, after: str | None = None, live: bool = False
-    ) -> Iterator[StoredEvent]:
-        """Every event of a processor."""
-        return self._client.journal(processor).all(after=after, live=live, stop=self._stop)
 
 
 def new_command_id() -> str:

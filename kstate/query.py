@@ -20,6 +20,7 @@ from kstate.core.replay import fold_event
 from kstate.core.topics import Topics, encode_persist_id, parse_event_key
 from kstate.errors import ConfigError, TopicError
 from kstate.log.port import Log
+from kstate.processor import Processor
 
 CHUNK = 2_000
 LIVE_WAIT_S = 0.2
@@ -27,6 +28,10 @@ LIVE_WAIT_S = 0.2
 DELETED = "kstate.Deleted"
 
 Stop = Callable[[], bool]
+
+
+ProcessorRef = type[Processor[Any]] | str
+"""A processor as a class, or its name where the code is not at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +293,39 @@ def missing(topics: Topics) -> str:
         f"{topics.commands} does not exist on this log: start a worker of {topics.group} "
         "(kstate run), or check the log's URL and the prefix"
     )
+
+
+class Events:
+    """Queries over journals; a live one ends when ``stop`` is true."""
+
+    def __init__(
+        self, journal_of: Callable[[ProcessorRef], Journal], stop: Callable[[], bool]
+    ) -> None:
+        self._journal_of = journal_of
+        self._stop = stop
+
+    def by_id(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        *,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+        live: bool = False,
+    ) -> Iterator[StoredEvent]:
+        """The events of one persist id in seq order; with ``live`` further ones as they come."""
+        return self._journal_of(processor).by_id(
+            persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=self._stop
+        )
+
+    def by_tag(
+        self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
+    ) -> Iterator[StoredEvent]:
+        """The events with a tag, ``after`` the position of an event found before."""
+        return self._journal_of(processor).by_tag(tag, after=after, live=live, stop=self._stop)
+
+    def all(
+        self, processor: ProcessorRef, *, after: str | None = None, live: bool = False
+    ) -> Iterator[StoredEvent]:
+        """Every event of a processor."""
+        return self._journal_of(processor).all(after=after, live=live, stop=self._stop)

@@ -3,11 +3,13 @@ thread."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from kstate.core.messages import Record
@@ -30,9 +32,16 @@ logger = logging.getLogger("kstate.client")
 class Call:
     """A call under way: what is needed to make its result of the reply."""
 
-    def __init__(self, command_id: str, future: Future[Record], decode: Callable[[bytes], Any]):
+    def __init__(
+        self,
+        command_id: str,
+        future: Future[Record],
+        decode: Callable[[bytes], Any],
+        abandon: Callable[[], None],
+    ) -> None:
         self.command_id = command_id
         self.future = future
+        self.abandon = abandon  # nobody waits any more
         self._decode = decode
 
     def result_of(self, record: Record) -> Any:
@@ -59,7 +68,7 @@ class Replies:
     def __init__(self, log: Log, topic: str, partitions: int) -> None:
         self.topic = topic
         self.partition = random.randrange(partitions)  # clients spread over the partitions
-        self._waiting: dict[bytes, Future[Record]] = {}
+        self._waiting: dict[bytes, list[Future[Record]]] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._broken: KStateError | None = None
@@ -69,17 +78,23 @@ class Replies:
         self._thread = threading.Thread(target=self._run, name=f"kstate-{topic}", daemon=True)
         self._thread.start()
 
-    def expect(self, command_id: bytes) -> Future[Record]:
-        """The reply to come; call before the command is sent."""
+    def expect(self, command_id: str, decode: Callable[[bytes], Any]) -> Call:
+        """A call whose reply is to come, to be made before the command is sent."""
+        key = command_id.encode()
+        future: Future[Record] = Future()  # one each: several may repeat one command id
         with self._lock:
             if self._broken is not None:
                 raise self._broken
-            return self._waiting.setdefault(command_id, Future())
+            self._waiting.setdefault(key, []).append(future)
+        return Call(command_id, future, decode, partial(self._forget, key, future))
 
-    def forget(self, command_id: bytes) -> None:
-        """Nobody waits any more."""
+    def _forget(self, key: bytes, future: Future[Record]) -> None:
         with self._lock:
-            self._waiting.pop(command_id, None)
+            waiting = self._waiting.get(key, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._waiting.pop(key, None)
 
     def close(self) -> None:
         """Ends the thread and fails who still waits; idempotent."""
@@ -107,13 +122,15 @@ class Replies:
             away = False
             for record in chunk.records:
                 with self._lock:
-                    future = self._waiting.pop(record.key or b"", None)
-                if future is not None:
-                    future.set_result(record)
+                    waiting = self._waiting.pop(record.key or b"", [])
+                for future in waiting:
+                    if future.set_running_or_notify_cancel():
+                        future.set_result(record)
 
     def _fail(self, error: KStateError) -> None:
         with self._lock:
             self._broken = self._broken or error
             waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(error)
+        for future in itertools.chain.from_iterable(waiting.values()):
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)

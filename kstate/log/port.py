@@ -15,10 +15,12 @@ the log itself may be shared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from kstate.core.messages import Headers, Record, Write
+from kstate.errors import KStateError
 
 Cleanup = Literal["delete", "compact"]
 
@@ -148,17 +150,120 @@ class Reader(Protocol):
         """Releases the reader; idempotent."""
 
 
-class Producer(Protocol):
-    """Writes outside transactions: for clients and for schemas.  May be used by many threads."""
+class Sender:
+    """Who queues records and is told of those that were not stored: a thread, a task, one call.
 
-    def send(self, write: Write) -> None:
+    ``ended`` says whether a thread or a task is past asking: what it was not told by then goes to
+    the next of its kind that flushes.  Without it the sender is told of its own records alone.
+    """
+
+    __slots__ = ("ended", "error", "open")
+
+    def __init__(self, ended: Callable[[], bool] | None = None) -> None:
+        self.ended = ended
+        self.open = 0  # records that are neither stored nor given up
+        self.error: KStateError | None = None  # the first that it has still to be told
+
+
+class Senders:
+    """A producer's books, for the adapters: who has records under way, and what failed of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._owed: set[Sender] = set()  # threads and tasks with open records or untold errors
+
+    def current(self) -> Sender:
+        """The calling thread, as a sender."""
+        found: Sender | None = getattr(self._local, "sender", None)
+        if found is None:
+            thread = threading.current_thread()
+            found = self._local.sender = Sender(lambda: not thread.is_alive())
+        return found
+
+    def queued(self, sender: Sender) -> None:
+        """A record of the sender is under way."""
+        with self._lock:
+            sender.open += 1
+            if sender.ended is not None:
+                self._owed.add(sender)
+
+    def settled(self, sender: Sender, count: int = 1, error: KStateError | None = None) -> None:
+        """So many records of the sender are stored or, with an error, given up."""
+        with self._lock:
+            sender.open -= count
+            if sender.error is None:
+                sender.error = error
+            self._settle_account(sender)
+            if error is not None:
+                # of those that ended one error is told: more need not be kept
+                gone = [each for each in self._owed if not each.open and _ended(each)]
+                self._owed.difference_update(gone[1:])
+
+    def open(self, sender: Sender) -> int:
+        """How many records are under way whose end the sender's flush waits for."""
+        with self._lock:
+            return sum(each.open for each in self._concerning(sender))
+
+    def tell(self, sender: Sender) -> None:
+        """Raises the first error that the sender is to be told, and counts all of them as told."""
+        with self._lock:
+            errors = [self._take(each) for each in self._concerning(sender)]
+        _raise_first(errors)
+
+    def tell_all(self) -> None:
+        """Raises the first error that nobody was told, whoever it was for."""
+        with self._lock:
+            errors = [self._take(each) for each in list(self._owed)]
+        _raise_first(errors)
+
+    def _concerning(self, sender: Sender) -> list[Sender]:
+        if sender.ended is None:
+            return [sender]
+        return [sender, *(each for each in self._owed if each is not sender and _ended(each))]
+
+    def _take(self, sender: Sender) -> KStateError | None:
+        error, sender.error = sender.error, None
+        self._settle_account(sender)
+        return error
+
+    def _settle_account(self, sender: Sender) -> None:
+        if not sender.open and sender.error is None:
+            self._owed.discard(sender)
+
+
+def _ended(sender: Sender) -> bool:
+    return sender.ended is not None and sender.ended()
+
+
+def _raise_first(errors: Iterable[KStateError | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+class Producer(Protocol):
+    """Writes outside transactions: for clients and for schemas.  May be used by many threads.
+
+    A record that could not be stored is told to its `Sender` and to nobody else: the calling
+    thread, unless another sender is given.
+    """
+
+    def send(self, write: Write, sender: Sender | None = None) -> None:
         """Queues a record; blocks while the queue is full."""
 
-    def flush(self, timeout_s: float) -> None:
-        """Returns when everything queued is stored; raises `LogError` for what was not."""
+    def flush(self, timeout_s: float, sender: Sender | None = None) -> None:
+        """Returns when everything that the sender queued is stored; raises `LogError` for what was
+        not, `LogUnavailable` also for what was not within ``timeout_s``.
+
+        What threads and tasks have queued that ended since is waited for and told like its own.
+        """
 
     def close(self) -> None:
-        """Flushes and releases the producer; idempotent."""
+        """Flushes for all senders and releases the producer; idempotent.
+
+        Raises as `flush` does, for what nobody was told yet.
+        """
 
 
 class Log(Protocol):
@@ -215,6 +320,8 @@ __all__ = [
     "Producer",
     "Reader",
     "Record",
+    "Sender",
+    "Senders",
     "TopicInfo",
     "TopicSpec",
     "Write",

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from kstate.testing.log_contract_members import MemberPromises
 from kstate.testing.log_contract_records import RecordPromises
+from kstate.testing.log_contract_senders import SenderPromises
 
 
-class LogContract(RecordPromises, MemberPromises):
+class LogContract(RecordPromises, SenderPromises, MemberPromises):
     """All promises together."""
 
 

@@ -7,11 +7,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from client_tools import refuse_records_of
 from counter import Add, AddAndRefuse, Added, Count, Counter, Look
 from world import World
 
 from kstate import CallTimeout, Conflict, KStateError, Rejected, aio
-from kstate.errors import ConfigError, TopicError
+from kstate.aio import AsyncClient
+from kstate.errors import ConfigError, LogError, TopicError
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -105,6 +107,65 @@ def test_a_cancelled_call_leaves_the_client_usable(world: World) -> None:
 
     world.run(Counter)
     world.stop()
+    run(main())
+
+
+def test_a_call_cancelled_while_it_waits_takes_no_others_reply_with_it(world: World) -> None:
+    async def main() -> None:
+        async with aio.connect(world.url, prefix=world.prefix) as k:
+            calls = [
+                asyncio.create_task(k.call(Counter, "a", Add(5), command_id="one", timeout=20))
+                for _ in range(2)
+            ]
+            await both_wait(k)
+            calls[0].cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await calls[0]
+            await asyncio.to_thread(world.restart)
+            assert await calls[1] == 5
+            assert await k.call(Counter, "a", Look(), timeout=20) == 5
+
+    async def both_wait(k: AsyncClient) -> None:
+        while [len(r._waiting.get(b"one", ())) for r in k._client._replies.values()] != [2]:
+            await asyncio.sleep(0)
+
+    world.run(Counter)
+    world.stop()
+    run(main())
+
+
+def test_a_cast_that_is_not_stored_is_told_to_the_task_that_sent_it(world: World) -> None:
+    async def cast_and_flush(k: AsyncClient, persist_id: str, cast: asyncio.Barrier) -> None:
+        await k.cast(Counter, persist_id, Add(1))
+        await cast.wait()
+        await k.flush()
+
+    async def main() -> None:
+        async with aio.connect(world.url, prefix=world.prefix) as k:
+            refuse_records_of(k._client, b"unlucky")
+            both = asyncio.Barrier(2)
+            told = await asyncio.gather(
+                cast_and_flush(k, "lucky", both),
+                cast_and_flush(k, "unlucky", both),
+                return_exceptions=True,
+            )
+            assert told[0] is None
+            assert isinstance(told[1], LogError)
+
+    world.run(Counter)
+    run(main())
+
+
+def test_what_a_task_that_ended_was_not_told_goes_to_the_next_flush(world: World) -> None:
+    async def main() -> None:
+        async with aio.connect(world.url, prefix=world.prefix) as k:
+            refuse_records_of(k._client, b"unlucky")
+            await asyncio.gather(*(k.cast(Counter, name, Add(1)) for name in ("lucky", "unlucky")))
+            with pytest.raises(LogError):
+                await k.flush()
+            await k.flush()
+
+    world.run(Counter)
     run(main())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from client_tools import refuse_records_of
 from counter import Add, Added, Count, Counter, Look
 from world import World
 
@@ -197,6 +198,48 @@ def test_a_url_that_names_no_log_is_refused(url: str) -> None:
 def test_a_name_that_no_processor_can_have_is_refused(world: World) -> None:
     with pytest.raises(ConfigError, match="cannot be the name of a processor"):
         world.client.call("no such name", "a", Add(1))
+
+
+# -- what is not stored ----------------------------------------------------------------------------
+
+
+def test_a_cast_that_is_not_stored_is_told_by_the_flush_of_its_thread_alone(world: World) -> None:
+    world.run(Counter)
+    refuse_records_of(world.client, b"unlucky")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(world.client.cast, Counter, "unlucky", Add(1)).result()
+        world.client.cast(Counter, "lucky", Add(1))
+        world.client.flush()
+        with pytest.raises(LogError):
+            other.submit(world.client.flush).result()
+    world.client.flush()
+
+
+def test_a_call_does_not_fail_for_a_cast_that_is_not_stored(world: World) -> None:
+    world.run(Counter)
+    refuse_records_of(world.client, b"unlucky")
+    world.client.cast(Counter, "unlucky", Add(1))
+    assert world.call(Counter, "lucky", Add(1)) == 1
+    with pytest.raises(LogError):
+        world.client.flush()
+
+
+def test_a_call_that_is_not_stored_fails_at_once(world: World) -> None:
+    world.run(Counter)
+    refuse_records_of(world.client, b"unlucky")
+    with pytest.raises(LogError):
+        world.call(Counter, "unlucky", Add(1))
+    world.client.flush()
+
+
+def test_closing_tells_of_a_cast_that_nobody_flushed(world: World) -> None:
+    world.run(Counter)
+    client = kstate.connect(world.url, prefix=world.prefix)
+    refuse_records_of(client, b"unlucky")
+    client.cast(Counter, "unlucky", Add(1))
+    with pytest.raises(LogError):
+        client.close()
+    assert client.closed
 
 
 # -- closing ---------------------------------------------------------------------------------------
