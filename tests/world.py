@@ -10,8 +10,10 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 import kstate
 from kstate import Client, Command, Processor
@@ -432,6 +434,16 @@ class World:
                 self.stop()
             finally:
                 self._logs.close()
+                if self.url.startswith("kafka:"):
+                    self._tidy()
+
+    def _tidy(self) -> None:
+        """Deletes this test's topics: a broker is slow with the thousands of a whole run."""
+        admin = AdminClient({"bootstrap.servers": urlsplit(self.url).netloc})
+        there = [name for name in admin.list_topics().topics if name.startswith(self.prefix)]
+        if there:
+            for deleted in admin.delete_topics(there).values():
+                deleted.result(PATIENCE_S)
 
 
 def header(record: Record, name: str) -> str:

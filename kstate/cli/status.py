@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -14,16 +14,18 @@ import click
 from kstate.cli.options import common, examples, existing_log, reference
 from kstate.cli.output import as_json, line, moment
 from kstate.config import Config
-from kstate.core.messages import Progress
+from kstate.core.messages import Progress, Record
 from kstate.core.topics import Topics, check_name
 from kstate.errors import ConfigError, TopicError
-from kstate.log.port import Log
+from kstate.log.port import Committed, Log
 from kstate.processor import name_of
 from kstate.query import missing
 
 SCHEMAS = ".schemas"
 LOOK_BACK = 20
 """Offsets before the end of the snapshots among which the last snapshot is looked for."""
+COUNTED = 10_000
+"""Offsets up to which records are counted one by one."""
 PATIENCE_S = 3.0
 
 
@@ -35,7 +37,7 @@ class Row:
     partition: int
     owner: str | None  # instance of the worker
     committed: int | None  # commands: the next one to run; None: none ever ran
-    lag: int  # commands: offsets between the next one to run and the end
+    lag: int  # commands that wait
     entities: int  # persist ids with at least one event
     low_water: int | None  # journal: the oldest event that no snapshot covers
     journal_start: int
@@ -54,8 +56,7 @@ def status(config: Config, targets: tuple[str, ...], as_jsons: bool) -> None:
     """Show partitions, owners, lag and entities.
 
     TARGET is the name of a processor or module:Class; without one, all processors are shown whose
-    topics are on the log under the prefix. The figures are offsets: on Kafka, some of them are
-    taken by transactions and not by records.
+    topics are on the log under the prefix.
     """
     from kstate.wiring import open_log
 
@@ -105,10 +106,15 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
     owners = log.owners(topics.group, topics.commands)
     committed = log.progress(topics.group, topics.commands)
     commands, journal = log.ends(topics.commands), log.ends(topics.journal)
-    dead_letters = log.ends(topics.dead_letters)
+    lags = _counts(
+        log, topics.commands, {p: ends.start for p, ends in commands.items()} | _offsets(committed)
+    )
+    dead_letters = _counts(
+        log, topics.dead_letters, {p: e.start for p, e in log.ends(topics.dead_letters).items()}
+    )
     snapshots = _last_times(log, topics.snapshots)
     rows = []
-    for number, ends in sorted(commands.items()):
+    for number in sorted(commands):
         done = committed.get(number)
         parsed = None if done is None else Progress.parse(done.offset, done.metadata)
         rows.append(
@@ -117,7 +123,7 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
                 partition=number,
                 owner=owners.get(number),
                 committed=None if done is None else done.offset,
-                lag=max(0, ends.end - (ends.start if done is None else done.offset)),
+                lag=lags[number],
                 entities=parsed[0].entities if parsed else 0,
                 low_water=parsed[0].low_water if parsed else None,
                 journal_start=journal[number].start,
@@ -125,10 +131,14 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
                 journal_end=journal[number].end,
                 hanging=journal[number].stable < journal[number].end,
                 last_snapshot=snapshots.get(number),
-                dead_letters=dead_letters[number].end - dead_letters[number].start,
+                dead_letters=dead_letters[number],
             )
         )
     return rows
+
+
+def _offsets(committed: Mapping[int, Committed]) -> dict[int, int]:
+    return {partition: each.offset for partition, each in committed.items()}
 
 
 def _last_times(log: Log, topic: str) -> dict[int, datetime]:
@@ -138,23 +148,40 @@ def _last_times(log: Log, topic: str) -> dict[int, datetime]:
         for partition, ends in log.ends(topic).items()
         if ends.stable > ends.start
     }
-    if not starts:
-        return {}
     times: dict[int, int] = {}
+    for record in _tails(log, topic, starts):
+        if record.value is not None and not (record.key or b"\0").startswith(b"\0"):
+            times[record.partition] = record.timestamp
+    return {number: datetime.fromtimestamp(at / 1000, UTC) for number, at in times.items()}
+
+
+def _counts(log: Log, topic: str, starts: Mapping[int, int]) -> dict[int, int]:
+    """Per partition, the records from an offset on: counted as far as that is quick, since the
+    ends of transactions take offsets, too."""
+    spans = {number: ends.stable - starts[number] for number, ends in log.ends(topic).items()}
+    counts = {number: max(0, span) for number, span in spans.items()}
+    few = {number: starts[number] for number, span in spans.items() if 0 < span <= COUNTED}
+    counts |= dict.fromkeys(few, 0)
+    for record in _tails(log, topic, few):
+        counts[record.partition] += 1
+    return counts
+
+
+def _tails(log: Log, topic: str, starts: Mapping[int, int]) -> Iterator[Record]:
+    """The records of partitions from an offset to the stable end, for a moment's patience."""
+    if not starts:
+        return
     waiting = set(starts)
     reader = log.reader()
     try:
         reader.assign(topic, starts)
         deadline = time.monotonic() + PATIENCE_S
         while waiting and time.monotonic() < deadline:
-            chunk = reader.poll(len(starts) * LOOK_BACK, 0.2)
-            for record in chunk.records:
-                if record.value is not None and not (record.key or b"\0").startswith(b"\0"):
-                    times[record.partition] = record.timestamp
+            chunk = reader.poll(COUNTED, 0.2)
+            yield from chunk.records
             waiting -= set(chunk.ends)
     finally:
         reader.close()
-    return {number: datetime.fromtimestamp(at / 1000, UTC) for number, at in times.items()}
 
 
 # -- for people ----------------------------------------------------------------------------------

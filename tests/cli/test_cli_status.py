@@ -34,8 +34,9 @@ def test_each_partition_tells_its_owner_and_its_figures(shell: Shell, world: Wor
     assert row["owner"].startswith(f"{world.prefix}shop-")
     assert (row["processor"], row["entities"], row["lag"]) == ("shop", 1, 0)
     assert row["committed"] == 3
-    assert (row["journal_start"], row["journal_end"]) == (0, 3)
-    assert 0 < row["low_water"] <= 3  # the third event brought a snapshot
+    assert row["journal_start"] == 0
+    assert row["journal_end"] >= 3  # the end of a transaction may take an offset, too
+    assert 0 < row["low_water"] <= row["journal_end"]  # the third event brought a snapshot
     assert row["last_snapshot"].endswith("Z")
     assert not row["hanging"]
 
@@ -124,7 +125,7 @@ class Hanging:
 
 def test_an_open_transaction_is_told(shell: Shell, world: World, monkeypatch: Any) -> None:
     opened, journal = wiring.open_log, world.topics(Shop).journal
-    monkeypatch.setattr(wiring, "open_log", lambda url: Hanging(opened(url), journal))
+    monkeypatch.setattr(wiring, "open_log", lambda *where: Hanging(opened(*where), journal))
     assert [row["hanging"] for row in rows(shell, "shop")] == [False, True]
     told = "shop: a transaction is open on partition 1 of the journal: readers wait at offset 2"
     assert told in shell("status", "shop").stderr
