@@ -23,6 +23,8 @@ def use(k: Client) -> None:
     for stored in k.events.by_id(Counter, "a"):
         assert_type(stored.seq, int)
     assert_type(kstate.connect("sqlite:x.db"), Client)
+    print(kstate.nothing)  # E: attr-defined
+    assert_type(kstate.errors.LogError(), kstate.errors.LogError)
     assert_type(tagged(5, "x"), Tagged)
     k.call(Counter, "a", 5)  # E: arg-type
     k.call(Counter, "a", Add("5"))  # E: arg-type
