@@ -188,7 +188,8 @@ def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = Non
     topics bear ``prefix``.
 
     ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
-    environment (``KSTATE_KAFKA_SASL_PASSWORD``).  Raises `ConfigError` for a URL that names no log, `LogError` for a log that cannot be used.
+    environment (``KSTATE_KAFKA_SASL_PASSWORD``).  Raises `ConfigError` for a URL that names no log,
+    `LogError` for a log that cannot be used.
     """
     log = open_log(url, kafka)
 
