@@ -6,15 +6,14 @@ The checks are on exact types (``type(v) is int``): a subclass would come back a
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from kstate.codec import wire
 from kstate.codec.shapes import (
+    BASE_TYPES,
     Array,
+    Base,
     Choice,
     Day,
     Enumerated,
@@ -28,6 +27,7 @@ from kstate.codec.shapes import (
     Uuid,
     array_types,
     endless,
+    exact_types,
     table_types,
 )
 from kstate.codec.source import Source
@@ -138,7 +138,7 @@ class _Encoder:
                 return self.union(branches, var, path)
         raise AssertionError(shape)
 
-    def plain(self, base: str, var: str, path: str, checked: bool) -> list[str]:
+    def plain(self, base: Base, var: str, path: str, checked: bool) -> list[str]:
         src, out = self.src, self.src.fresh()
         words = _WORDS[base]
         match base:
@@ -158,7 +158,7 @@ class _Encoder:
                     src.line(f"{var} = as_float({var}, {path!r})")
                 return [f"double({var})"]
         if not checked:
-            self.check_type(var, {"long": int, "string": str, "bytes": bytes}[base], path, words)
+            self.check_type(var, BASE_TYPES[base], path, words)
         if base == "long":
             return [f"SMALL.get({var}) or long({var}, {path!r})"]
         if base == "string":
@@ -214,11 +214,13 @@ class _Encoder:
 
     def union(self, branches: tuple[Shape, ...], var: str, path: str) -> list[str]:
         src, out, kind = self.src, self.src.fresh(), self.src.fresh()
-        whole_numbers = Plain("long") in branches
         src.line(f"{kind} = type({var})")
         words = " or ".join(_words(branch) for branch in branches)
         for index, branch in enumerate(branches):
-            names = [self.name_of(cls) for cls in _types(branch, whole_numbers)]
+            types = exact_types(branch)
+            if branch == Plain("double") and Plain("long") not in branches:
+                types += (int,)  # a whole number may stand for a float if nothing else takes it
+            names = [self.name_of(cls) for cls in types]
             test = " or ".join(f"{kind} is {name}" for name in names)
             if branch == Plain("null"):
                 test = f"{var} is None"
@@ -236,34 +238,7 @@ def _joined(parts: list[str]) -> str:
     return f"join(({', '.join(parts)}))" if parts else "b''"
 
 
-def _types(shape: Shape, whole_numbers: bool) -> tuple[type, ...]:
-    """The exact types that choose a union's branch; an int may stand for a float if none else."""
-    match shape:
-        case Plain("double"):
-            return (float,) if whole_numbers else (float, int)
-        case Plain(base):
-            kinds = {"boolean": bool, "long": int, "string": str, "bytes": bytes}
-            return (kinds.get(base, type(None)),)
-        case Choice():
-            return (str,)
-        case Stamp():
-            return (datetime.datetime,)
-        case Day():
-            return (datetime.date,)
-        case Uuid():
-            return (uuid.UUID,)
-        case Scaled():
-            return (decimal.Decimal,)
-        case Enumerated() | Record():
-            return (shape.cls,)
-        case Array(_, container):
-            return array_types(container)
-        case Table(_, container):
-            return table_types(container)
-    raise AssertionError(shape)
-
-
 def _words(shape: Shape) -> str:
     if isinstance(shape, Plain):
         return _WORDS[shape.base]
-    return " or ".join(f"a {cls.__name__}" for cls in _types(shape, True))
+    return " or ".join(f"a {cls.__name__}" for cls in exact_types(shape))

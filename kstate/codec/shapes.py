@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -25,6 +26,11 @@ MAX_NESTING = 8
 than 20 loops in one function, and a decoder has two for each."""
 
 Base = Literal["null", "boolean", "long", "double", "string", "bytes"]
+
+BASE_TYPES: dict[Base, type] = {
+    "null": type(None), "boolean": bool, "long": int, "double": float, "string": str,
+    "bytes": bytes,
+}  # fmt: skip
 
 
 class Shape:
@@ -266,6 +272,32 @@ def takes_no_bytes(shape: Shape, inside: frozenset[str] = frozenset()) -> bool:
         inner = inside | {shape.name}
         return all(takes_no_bytes(item.shape, inner) for item in shape.fields)
     return shape == Plain("null")
+
+
+def exact_types(shape: Shape) -> tuple[type, ...]:
+    """The types of value a shape takes; no subclass of them, as it would come back as its base."""
+    match shape:
+        case Plain(base):
+            return (BASE_TYPES[base],)
+        case Choice():
+            return (str,)
+        case Stamp():
+            return (datetime.datetime,)
+        case Day():
+            return (datetime.date,)
+        case Uuid():
+            return (uuid.UUID,)
+        case Scaled():
+            return (decimal.Decimal,)
+        case Enumerated() | Record():
+            return (shape.cls,)
+        case Array(_, container):
+            return array_types(container)
+        case Table(_, container):
+            return table_types(container)
+        case Union(branches):
+            return tuple(cls for branch in branches for cls in exact_types(branch))
+    raise AssertionError(shape)
 
 
 def array_types(container: str) -> tuple[type, ...]:
