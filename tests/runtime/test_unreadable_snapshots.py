@@ -12,6 +12,7 @@ from world import World
 
 from kstate.codec.avro import AvroCodec
 from kstate.errors import DecodeError, LogError
+from kstate.log.embedded_member import EmbeddedMember
 from kstate.store.sqlitedict import SqliteDictStore
 
 
@@ -87,14 +88,32 @@ def damage_store(world: World, changes: Mapping[bytes, bytes]) -> None:
     partition.close()
 
 
-def test_commands_of_the_same_batch_run_once_and_in_order(world: World) -> None:
+@pytest.mark.parametrize("batch_records", [1_000, 2])
+def test_commands_around_it_run_once_and_in_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, batch_records: int
+) -> None:
     in_debt(world, "a")
     for persist_id, amount in (("x", 1), ("a", 2), ("x", 3), ("a", 4), ("x", 5)):
         world.cast(NEW, persist_id, Add(amount))
-    start_new(world)
+    offsets = committed_offsets(monkeypatch)
+    start_new(world, batch_records=batch_records)
     world.settled(NEW)
     amounts = {each: [e.amount for _, e in world.events(NEW, each)] for each in "ax"}
     assert amounts == {"a": [-600, -600, 2, 4], "x": [1, 3, 5]}
+    assert offsets == sorted(offsets)
+    assert offsets[0] > 3  # the old code's
+
+
+def committed_offsets(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The progress of partition 0 in each commit from now on."""
+    real, found = EmbeddedMember.commit, []
+
+    def commit(self: EmbeddedMember, writes: Any, progress: Any) -> Any:
+        found.append(progress[0].offset)
+        return real(self, writes, progress)
+
+    monkeypatch.setattr(EmbeddedMember, "commit", commit)
+    return found
 
 
 def test_the_other_partitions_go_on(world: World) -> None:
