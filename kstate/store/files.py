@@ -72,7 +72,7 @@ def remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"the snapshot store {path} cannot be deleted: {error}") from error
+        raise undeletable(path, error) from error
 
 
 class PartitionLock:
@@ -83,8 +83,9 @@ class PartitionLock:
     it would let two holders lock two files of one name.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises `StoreError` when someone holds the lock."""
+    def __init__(self, store: Path) -> None:
+        """Locks what is at the path of a store; raises `StoreError` when someone holds the lock."""
+        path = store.with_name(store.name + ".lock")
         try:
             file = path.open("ab")
         except OSError as error:
@@ -110,6 +111,35 @@ class PartitionLock:
     def release(self) -> None:
         """Gives the lock back; idempotent."""
         self._file.close()
+
+    def __enter__(self) -> PartitionLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def check_format(path: Path, version: int) -> None:
+    """Raises `StoreError` for a store of a later format, `StoreCorrupt` for an impossible one."""
+    if version > FORMAT:
+        raise StoreError(
+            f"the snapshot store {path} was written by a newer kstate (format {version}, this one "
+            f"reads {FORMAT}); use that version, or delete the store: it is rebuilt from the log"
+        )
+    if version != FORMAT:
+        raise corrupt(path, f"it claims the impossible format {version}")
+
+
+def stored_checkpoint(path: Path, stored: bytes | None, has_snapshots: bool) -> Checkpoint | None:
+    """The checkpoint that a store opens with, None for an empty one; raises `StoreCorrupt`."""
+    if stored is None:
+        if has_snapshots:
+            raise corrupt(path, "it has snapshots but no checkpoint")
+        return None
+    try:
+        return decode_checkpoint(stored)
+    except ValueError as error:
+        raise corrupt(path, f"of the checkpoint, {error}") from error
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
@@ -154,14 +184,6 @@ def corrupt(path: Path, reason: object) -> StoreCorrupt:
     )
 
 
-def newer(path: Path, version: int) -> StoreError:
-    """The error for a store of a later format."""
-    return StoreError(
-        f"the snapshot store {path} was written by a newer kstate (format {version}, this one "
-        f"reads {FORMAT}); use that version, or delete the store: it is rebuilt from the log"
-    )
-
-
 def disk_full(path: Path, reason: object) -> StoreError:
     """The error for a write that found no room."""
     return StoreError(
@@ -175,6 +197,11 @@ def unusable(path: Path, reason: object) -> StoreError:
         f"the snapshot store {path} cannot be used ({reason}); "
         "check the disk's health, its quota and the permissions"
     )
+
+
+def undeletable(path: Path, reason: object) -> StoreError:
+    """The error for a store that stays where it is."""
+    return StoreError(f"the snapshot store {path} cannot be deleted: {reason}")
 
 
 def closed(path: object) -> StoreError:

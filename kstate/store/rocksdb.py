@@ -7,6 +7,7 @@ every block it reads, so damage shows as an error, never as another value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,17 @@ from kstate.errors import ConfigError, StoreError
 from kstate.store.files import (
     FORMAT,
     PartitionLock,
+    check_format,
     closed,
     corrupt,
-    decode_checkpoint,
     disk_full,
     encode_checkpoint,
     make_directory,
-    newer,
     partition_name,
     refuse_unknown_options,
     remove,
+    stored_checkpoint,
+    undeletable,
     unusable,
 )
 from kstate.store.port import Checkpoint
@@ -52,29 +54,23 @@ class RocksDBPartition:
 
         self._path = path
         self._closed = False
-        self._lock = PartitionLock(path.with_name(path.name + ".lock"))
-        try:
+        with ExitStack() as undo:
+            self._lock = undo.enter_context(PartitionLock(path))
             if path.exists() and not path.is_dir():
                 raise corrupt(path, "it is not a directory")
-            # WriteOptions stay at sync=False: the write-ahead log reaches the operating system
-            # with each batch and so survives a killed process.  A power cut may take the last
-            # batches, which the log of Kafka still has, but each is there whole or not at all.
-            self._db = Rdict(str(path), options)
             try:
+                # WriteOptions stay at sync=False: the write-ahead log reaches the operating system
+                # with each batch and so survives a killed process.  A power cut may take the last
+                # batches, which the log of Kafka still has, but each is there whole or not at all.
+                self._db = Rdict(str(path), options)
+                undo.callback(self._db.close)
                 self._check_or_create()
                 self._checkpoint = self._read_checkpoint()
-            except BaseException:
-                self._db.close()
+            except StoreError:
                 raise
-        except StoreError:
-            self._lock.release()
-            raise
-        except Exception as error:
-            self._lock.release()
-            raise _translated(error, path, opening=True) from error
-        except BaseException:
-            self._lock.release()
-            raise
+            except Exception as error:
+                raise _translated(error, path, opening=True) from error
+            undo.pop_all()
 
     def __repr__(self) -> str:
         return f"<RocksDBPartition {self._path}: {'closed' if self._closed else 'open'}>"
@@ -172,21 +168,12 @@ class RocksDBPartition:
             return
         if not stored.isdigit():
             raise corrupt(self._path, "its format version is unreadable")
-        if int(stored) > FORMAT:
-            raise newer(self._path, int(stored))
-        if int(stored) != FORMAT:
-            raise corrupt(self._path, f"it claims the impossible format {int(stored)}")
+        check_format(self._path, int(stored))
 
     def _read_checkpoint(self) -> Checkpoint | None:
         stored: bytes | None = self._db.get(_CHECKPOINT_KEY)
-        if stored is None:
-            if self._page(_SNAPSHOT):
-                raise corrupt(self._path, "it has snapshots but no checkpoint")
-            return None
-        try:
-            return decode_checkpoint(stored)
-        except ValueError as error:
-            raise corrupt(self._path, f"of the checkpoint, {error}") from error
+        has_snapshots = stored is None and bool(self._page(_SNAPSHOT))
+        return stored_checkpoint(self._path, stored, has_snapshots)
 
     def _failure(self, error: Exception) -> StoreError:
         return closed(self._path) if self._closed else _translated(error, self._path)
@@ -217,18 +204,16 @@ class RocksDBStore:
     def destroy(self, topic: str, partition: int) -> None:
         make_directory(self._directory)
         path = self._path(topic, partition)
-        lock = PartitionLock(path.with_name(path.name + ".lock"))
         doomed = path.with_name(path.name + ".deleted")
-        try:
+        with PartitionLock(path):
             remove(doomed)
             # Renamed first, so that a crash half-way leaves no half of a database to be opened.
             if path.exists():
-                path.rename(doomed)
+                try:
+                    path.rename(doomed)
+                except OSError as error:
+                    raise undeletable(path, error) from error
                 remove(doomed)
-        except OSError as error:
-            raise StoreError(f"the snapshot store {path} cannot be deleted: {error}") from error
-        finally:
-            lock.release()
 
     def _path(self, topic: str, partition: int) -> Path:
         return self._directory / f"{partition_name(topic, partition)}.rocksdb"

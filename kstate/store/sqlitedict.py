@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,17 @@ from kstate.errors import StoreError
 from kstate.store.files import (
     FORMAT,
     PartitionLock,
+    check_format,
     closed,
     corrupt,
-    decode_checkpoint,
     disk_full,
     encode_checkpoint,
     make_directory,
-    newer,
     partition_name,
     refuse_unknown_options,
     remove,
     seal,
+    stored_checkpoint,
     unseal,
     unusable,
 )
@@ -80,22 +80,17 @@ class SqliteDictPartition:
         """Opens or creates the file; raises `StoreError` and `StoreCorrupt` as the port says."""
         self._path = path
         self._closed = False
-        self._lock = PartitionLock(path.with_name(path.name + ".lock"))
         self._writer: SqliteDict | None = None
-        try:
-            self._reader = _open_reader(path)
+        with ExitStack() as undo:
+            self._lock = undo.enter_context(PartitionLock(path))
             try:
+                self._reader = _open_reader(path)
+                undo.callback(self._reader.close)
                 self._checkpoint = _read_checkpoint(self._reader, path)
                 self._writer = _start_writer(path)
-            except BaseException:
-                self._reader.close()
-                raise
-        except _ERRORS as error:
-            self._lock.release()
-            raise _translated(error, path, opening=True) from error
-        except BaseException:
-            self._lock.release()
-            raise
+            except _ERRORS as error:
+                raise _translated(error, path, opening=True) from error
+            undo.pop_all()
 
     def __repr__(self) -> str:
         return f"<SqliteDictPartition {self._path}: {'closed' if self._closed else 'open'}>"
@@ -206,14 +201,11 @@ class SqliteDictStore:
     def destroy(self, topic: str, partition: int) -> None:
         make_directory(self._directory)
         path = self._path(topic, partition)
-        lock = PartitionLock(path.with_name(path.name + ".lock"))
-        try:
+        with PartitionLock(path):
             # The database first: without its log it could pass for an older, whole one, whereas
             # SQLite discards a log without a database.
             for ending in ("", "-wal", "-shm", "-journal"):
                 remove(path.with_name(path.name + ending))
-        finally:
-            lock.release()
 
     def _path(self, topic: str, partition: int) -> Path:
         return self._directory / f"{partition_name(topic, partition)}.sqlite"
@@ -242,10 +234,8 @@ def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
     empty = value_of("SELECT COUNT(*) FROM sqlite_master") == 0 and application == 0
     if not empty and application != _APPLICATION_ID:
         raise corrupt(path, "it is a file of another program")
-    if not empty and version > FORMAT:
-        raise newer(path, version)
-    if not empty and version != FORMAT:
-        raise corrupt(path, f"it claims the impossible format {version}")
+    if not empty:
+        check_format(path, version)
     if value_of("PRAGMA journal_mode = WAL") != b"wal":
         raise StoreError(
             f"{path} cannot have a write-ahead log there; put the data directory on a local disk"
@@ -268,14 +258,8 @@ def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
 
 def _read_checkpoint(connection: sqlite3.Connection, path: Path) -> Checkpoint | None:
     row = connection.execute("SELECT value FROM checkpoint WHERE id = 1").fetchone()
-    if row is None:
-        if connection.execute("SELECT 1 FROM snapshots LIMIT 1").fetchone() is not None:
-            raise corrupt(path, "it has snapshots but no checkpoint")
-        return None
-    try:
-        return decode_checkpoint(row[0])
-    except ValueError as error:
-        raise corrupt(path, f"of the checkpoint, {error}") from error
+    some = connection.execute("SELECT 1 FROM snapshots LIMIT 1").fetchone()
+    return stored_checkpoint(path, row and row[0], some is not None)
 
 
 def _start_writer(path: Path) -> SqliteDict:

@@ -103,9 +103,9 @@ def test_what_was_never_sealed_is_refused(stored):
 
 
 def test_a_lock_is_held_once_and_can_be_taken_again(tmp_path: Path):
-    lock = PartitionLock(tmp_path / "x.lock")
+    lock = PartitionLock(tmp_path / "x")
     with pytest.raises(StoreError, match=r"x\.lock is in use; stop the worker"):
-        PartitionLock(tmp_path / "x.lock")
+        PartitionLock(tmp_path / "x")
     lock.release()
     lock.release()
-    PartitionLock(tmp_path / "x.lock").release()
+    PartitionLock(tmp_path / "x").release()
