@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kstate.core.messages import Write
 from kstate.log.port import Committed, Log, Member, Polled
 
 
+class Commit(NamedTuple):
+    """The end of a transaction."""
+
+    at_s: float  # `time.perf_counter`
+    cpu_s: float  # processor time of this process so far, librdkafka's threads included
+    commands: int
+
+
+class Measured(NamedTuple):
+    """What a number of commands took."""
+
+    seconds: float
+    cpu_s: float
+    commands: int
+
+    @property
+    def command_us(self) -> float:
+        """Microseconds per command."""
+        return self.seconds * 1e6 / self.commands
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time per command."""
+        return self.cpu_s * 1e6 / self.commands
+
+    @property
+    def rate(self) -> float:
+        """Commands per second."""
+        return self.commands / self.seconds
+
+
 class Tally:
     """The commits of one run; ``first`` is called after the first of them, ``enough`` after that
-    of the last command.
-
-    Times are those of `time.perf_counter`.
-    """
+    of the last command."""
 
     def __init__(self, commands: int) -> None:
         self.first: Callable[[], None] = lambda: None
         self.enough: Callable[[], None] = lambda: None
-        self.began = 0.0  # before the first poll that found commands
-        self.commits: list[tuple[float, int]] = []  # when each ended, and its commands
+        self.began = 0.0  # `time.perf_counter` before the first poll that found commands
+        self.commits: list[Commit] = []
         self._left = commands
 
     def count(self, commands: int) -> None:
         """Takes note of a commit that just ended."""
-        self.commits.append((time.perf_counter(), commands))
+        self.commits.append(Commit(time.perf_counter(), time.process_time(), commands))
         self._left -= commands
         if len(self.commits) == 1:
             self.first()
@@ -39,22 +67,20 @@ class Tally:
         return len(self.commits)
 
     @property
-    def measured(self) -> tuple[float, int]:
-        """Seconds from the end of the first commit to that of the last, and the commands between.
+    def measured(self) -> Measured:
+        """From the end of the first commit to that of the last, with the commands between.
 
         What comes before the first commit is how a group forms and a partition is taken over.
         Raises `ValueError` when there was one commit only.
         """
-        (first, _), *rest = self.commits
+        first, *rest = self.commits
         if not rest:
             raise ValueError("all commands were in one batch: take smaller batches")
-        return rest[-1][0] - first, sum(number for _, number in rest)
-
-    @property
-    def command_s(self) -> float:
-        """Seconds per command, as `measured`."""
-        seconds, commands = self.measured
-        return seconds / commands
+        return Measured(
+            rest[-1].at_s - first.at_s,
+            rest[-1].cpu_s - first.cpu_s,
+            sum(commit.commands for commit in rest),
+        )
 
 
 class CountingMember:

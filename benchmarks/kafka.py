@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import libversion
 
 from benchmarks.bare import BareLoop
-from benchmarks.counting import CountingLog, Tally
+from benchmarks.counting import CountingLog, Measured, Tally
 from benchmarks.machine import machine
 from benchmarks.roundtrips import round_trips
 from benchmarks.timers import Timers
@@ -63,37 +63,44 @@ Run = Callable[[Place, int, bool, Tally], None]
 
 
 class Rate(NamedTuple):
-    """Seconds per command of all rounds, and the batch size they were taken at."""
+    """All rounds of a loop, and the batch size they were taken at."""
 
     batch: int
-    rounds: Sequence[float]
+    rounds: Sequence[Measured]
 
     @property
-    def median_s(self) -> float:
-        """The figure that counts."""
-        return statistics.median(self.rounds)
+    def command_us(self) -> float:
+        """The median of the microseconds per command."""
+        return statistics.median(each.command_us for each in self.rounds)
+
+    @property
+    def cpu_us(self) -> float:
+        """The median of the microseconds of processor time per command."""
+        return statistics.median(each.cpu_us for each in self.rounds)
 
 
 class Timed(NamedTuple):
     """A run with timers."""
 
-    seconds: float
-    commands: int
+    measured: Measured
     timers: Timers
+
+    def _each_us(self, seconds: float) -> float:
+        return seconds * 1e6 / self.measured.commands
 
     def part_us(self, key: str) -> float:
         """Microseconds per command of a part."""
-        return self.timers.net_s(key) * 1e6 / self.commands
+        return self._each_us(self.timers.net_s(key))
 
     @property
     def total_us(self) -> float:
         """Microseconds per command of all, less what the timers cost."""
-        return (self.seconds - self.timers.cost_s()) * 1e6 / self.commands
+        return self.measured.command_us - self._each_us(self.timers.cost_s())
 
     @property
     def rest_us(self) -> float:
         """Microseconds per command that the parts do not explain."""
-        return self.total_us - self.timers.total_s() * 1e6 / self.commands
+        return self.total_us - self._each_us(self.timers.total_s())
 
 
 class Bench:
@@ -143,17 +150,17 @@ class Bench:
         self.loops[loop](place, batch, asked, tally)
         return place, tally
 
-    def pair(self, batches: dict[str, int], asked: bool) -> dict[str, float]:
+    def pair(self, batches: dict[str, int], asked: bool) -> dict[str, Measured]:
         """A run of each, in turn; raises `Different` unless they wrote the same records."""
         places: dict[str, Place] = {}
-        seconds: dict[str, float] = {}
+        measured: dict[str, Measured] = {}
         for loop in self.loops:
             places[loop], tally = self.once(loop, batches[loop], asked)
-            seconds[loop] = tally.command_s
+            measured[loop] = tally.measured
         written = {loop: self.stage.written(place) for loop, place in places.items()}
         same = compare(written["bare"], written["kstate"], self.work, asked)
         tell(f"{same:,} records are the same, byte for byte")
-        return seconds
+        return measured
 
     def best_batches(self, sizes: Sequence[int], asked: bool) -> dict[str, int]:
         """The batch size at which each loop is fastest; the first runs warm the broker."""
@@ -161,12 +168,14 @@ class Bench:
             return dict.fromkeys(self.loops, sizes[0])
         for loop in self.loops:
             self.once(loop, sizes[0], asked)
-        found: dict[str, dict[int, float]] = {loop: {} for loop in self.loops}
+        found: dict[str, dict[int, Measured]] = {loop: {} for loop in self.loops}
         for size in sizes:
             for loop, rates in found.items():
-                rates[size] = self.once(loop, size, asked)[1].command_s
-                tell(f"{loop}, batches of {size:,}: {1 / rates[size]:,.0f}/s")
-        return {loop: min(rates, key=rates.__getitem__) for loop, rates in found.items()}
+                rates[size] = self.once(loop, size, asked)[1].measured
+                tell(f"{loop}, batches of {size:,}: {rates[size].rate:,.0f}/s")
+        return {
+            loop: max(rates, key=lambda size: rates[size].rate) for loop, rates in found.items()
+        }
 
     def rates(self, sizes: Sequence[int], rounds: int, asked: bool) -> dict[str, Rate]:
         """Both loops, interleaved, at their best batch sizes."""
@@ -174,7 +183,7 @@ class Bench:
         pairs = []
         for _ in range(rounds):
             pairs.append(self.pair(batches, asked))
-            tell(", ".join(f"{loop} {1 / each:,.0f}/s" for loop, each in pairs[-1].items()))
+            tell(", ".join(f"{loop} {each.rate:,.0f}/s" for loop, each in pairs[-1].items()))
         return {loop: Rate(batches[loop], [pair[loop] for pair in pairs]) for loop in self.loops}
 
     def timed(self, batch: int, asked: bool) -> Timed:
@@ -185,7 +194,7 @@ class Bench:
                 for name in names:
                     stack.enter_context(timers.around(key, owner, name))
             _, tally = self.once("kstate", batch, asked, timers.clear)
-            return Timed(*tally.measured, timers)
+            return Timed(tally.measured, timers)
 
 
 def tell(words: str) -> None:
@@ -220,10 +229,11 @@ def _rates(rates: dict[str, dict[str, Rate]]) -> Iterator[str]:
     columns = [rates[form][loop] for form in FORMS for loop in ("bare", "kstate")]
     yield "| | casts, bare loop | casts, kstate | calls, bare loop | calls, kstate |"
     yield "|---|--:|--:|--:|--:|"
-    yield _row("commands/s", [f"{1 / each.median_s:,.0f}" for each in columns])
-    spans = [f"{1 / max(each.rounds):,.0f}–{1 / min(each.rounds):,.0f}" for each in columns]
-    yield _row("slowest and fastest round", spans)
-    yield _row("µs per command", [f"{each.median_s * 1e6:.1f}" for each in columns])
+    yield _row("commands/s", [f"{1e6 / each.command_us:,.0f}" for each in columns])
+    spans = [sorted(measured.rate for measured in each.rounds) for each in columns]
+    yield _row("slowest and fastest round", [f"{s[0]:,.0f}–{s[-1]:,.0f}" for s in spans])
+    yield _row("µs per command", [f"{each.command_us:.1f}" for each in columns])
+    yield _row("of processor time, all threads", [f"{each.cpu_us:.1f}" for each in columns])
     yield _row("commands per transaction", [f"{each.batch:,}" for each in columns])
 
 
@@ -254,8 +264,8 @@ def short(bench: Bench, batch: int, trips: int) -> Iterator[str]:
     Raises `Different` unless both loops write the same records.
     """
     for form, asked in FORMS.items():
-        seconds = bench.pair(dict.fromkeys(bench.loops, batch), asked)
-        rates = ", ".join(f"{loop} {1 / each:,.0f}/s" for loop, each in seconds.items())
+        measured = bench.pair(dict.fromkeys(bench.loops, batch), asked)
+        rates = ", ".join(f"{loop} {each.rate:,.0f}/s" for loop, each in measured.items())
         yield f"{bench.work.commands:,} {form}: the same records, byte for byte; {rates}"
     yield from _trips(round_trips(bench.stage, bench.work.partitions, trips))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bare
-from benchmarks.counting import Tally
+from benchmarks.counting import Commit, Measured, Tally
 from benchmarks.kafka import Bench
 from benchmarks.workload import Content, Different, Stage, Workload, Written, compare
 
@@ -125,9 +125,13 @@ def test_a_tally_calls_when_the_first_and_when_the_last_command_is_committed() -
 
 def test_the_commands_of_the_first_commit_do_not_count() -> None:
     tally = Tally(5)
-    tally.commits = [(10.0, 2), (10.5, 2), (11.5, 1)]
-    assert tally.measured == (1.5, 3)
-    assert tally.command_s == 0.5
+    tally.commits = [Commit(10.0, 1.0, 2), Commit(10.5, 1.2, 2), Commit(11.5, 1.75, 1)]
+    assert tally.measured == (1.5, 0.75, 3)
+
+
+def test_rate_and_microseconds_are_those_of_the_commands_measured() -> None:
+    measured = Measured(seconds=1.5, cpu_s=0.75, commands=3)
+    assert (measured.rate, measured.command_us, measured.cpu_us) == (2.0, 500_000, 250_000)
 
 
 def test_a_run_of_one_commit_has_no_rate() -> None:
