@@ -14,7 +14,7 @@ from kstate.config import Config, load_config
 from kstate.errors import ConfigError, KStateError
 
 if TYPE_CHECKING:
-    from kstate.client import ProcessorRef
+    from kstate.client import Client, ProcessorRef
     from kstate.processor import Processor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +38,33 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
 
 
+config_file = click.option(
+    "--config",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of settings; kstate.toml by default, where there is one.",
+)
+"""``--config``: the command gets a path, or None, as ``file``."""
+
+
+def json_flag(what: str) -> Callable[[F], F]:
+    """``--json``: print ``what`` for machines; the command gets ``as_jsons``."""
+    return click.option("--json", "as_jsons", is_flag=True, help=f"Print {what}.")
+
+
+def timeout(what: str) -> Callable[[F], F]:
+    """``--timeout``: how many seconds to wait for ``what``."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=10.0,
+        show_default=True,
+        metavar="S",
+        help=f"How many seconds to wait for {what}.",
+    )
+
+
 def common(function: F) -> F:
     """``--log``, ``--prefix`` and ``--config``; the command gets a `Config` as ``config``.
 
@@ -47,18 +74,12 @@ def common(function: F) -> F:
     @click.option(
         "--log",
         metavar="URL",
-        help="The log: sqlite:FILE (KSTATE_LOG; sqlite:kstate.db by default).",
+        help="The log: kafka://HOST:PORT or sqlite:FILE (KSTATE_LOG; sqlite:kstate.db by default).",
     )
     @click.option(
         "--prefix", metavar="TEXT", help="What the topics' names begin with (KSTATE_PREFIX)."
     )
-    @click.option(
-        "--config",
-        "file",
-        metavar="FILE",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="A file of settings; kstate.toml by default, where there is one.",
-    )
+    @config_file
     @functools.wraps(function)
     def wrapped(file: Path | None, log: str | None, prefix: str | None, **rest: Any) -> Any:
         settings = {name: rest.pop(name) for name in SETTINGS if name in rest}
@@ -80,6 +101,13 @@ def existing_log(config: Config) -> str:
             "on it (kstate run)"
         )
     return config.log
+
+
+def connected(config: Config) -> Client:
+    """A client of the log that the settings name; raises as `existing_log` does."""
+    from kstate.wiring import connect
+
+    return connect(existing_log(config), prefix=config.prefix, kafka=config.kafka)
 
 
 def reference(target: str, config: Config) -> ProcessorRef:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, reference
+from kstate.cli.options import common, connected, examples, json_flag, reference
 from kstate.cli.output import as_json, event_line, line
 from kstate.client import Client, ProcessorRef
 from kstate.config import Config
@@ -34,7 +34,7 @@ from kstate.query import StoredEvent
     help="Go on behind an event found before: its position, as --json prints it.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after so many.")
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines.")
+@json_flag("JSON lines")
 def query(
     config: Config,
     target: str,
@@ -52,8 +52,6 @@ def query(
     module:Class: then they are read as that code reads them. Without --id, --tag or --ids every
     event is printed. The events of a persist id come in the order of their seq.
     """
-    from kstate.wiring import connect
-
     if sum((persist_id is not None, tag is not None, ids)) > 1:
         raise click.UsageError("give one of --id, --tag and --ids")
     if persist_id is not None and after is not None:
@@ -61,7 +59,7 @@ def query(
     if ids and (follow or after is not None):
         raise click.UsageError("--ids takes neither --follow nor --after")
     processor = reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
+    with connected(config) as client:
         if ids:
             for each in itertools.islice(client.ids(processor), limit):
                 line(as_json(each) if as_jsons else each)

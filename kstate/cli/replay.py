@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from kstate.cli.options import code_of, common, examples, existing_log, reference
+from kstate.cli.options import code_of, common, connected, examples, json_flag, reference
 from kstate.cli.output import as_json, event_fields, event_line, line, plain
 from kstate.cli.progress import progress
 from kstate.config import Config
@@ -108,7 +108,7 @@ class Range:
     is_flag=True,
     help="Fold: print the state after each event of the given ids, or the final states.",
 )
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines.")  # fmt: skip
+@json_flag("JSON lines")
 def replay(
     config: Config,
     target: str,
@@ -125,8 +125,6 @@ def replay(
     --until. That needs the processor's code: TARGET is then module:Class, or a name listed under
     processors in kstate.toml.
     """
-    from kstate.wiring import connect
-
     wanted = Range(**bounds)
     if fold and not ids and wanted.has_beginning:
         raise click.UsageError(
@@ -134,7 +132,7 @@ def replay(
             "give ids, or leave out --from-seq, --from-offset and --since"
         )
     processor = code_of(target, config) if fold else reference(target, config)
-    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
+    with connected(config) as client:
         journal = client.journal(processor)
         total = sum(map(journal.size, ids)) if ids else journal.size()
         with progress("journal records", total, pauses=fold and not ids) as shown:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kstate.cli.options import code_of, examples
+from kstate.cli.options import code_of, config_file, examples, json_flag
 from kstate.cli.output import as_json, line
 from kstate.config import load_config
 from kstate.errors import SchemaError
@@ -31,10 +31,8 @@ def schema() -> None:
 
 def _arguments(function: Any) -> Any:
     for decorate in (
-        click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines."),
-        click.option("--config", "file", metavar="FILE",
-                     type=click.Path(dir_okay=False, path_type=Path),
-                     help="A file of settings; kstate.toml by default, where there is one."),
+        json_flag("JSON lines"),
+        config_file,
         click.option("--dir", "directory", default=DIRECTORY, show_default=True, metavar="DIR",
                      type=click.Path(file_okay=False, path_type=Path),
                      help="Where the files are: DIR/<processor>/<Type>.avsc."),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, reference
+from kstate.cli.options import common, connected, examples, json_flag, reference, timeout
 from kstate.cli.output import show
 from kstate.client import Client, ProcessorRef, caller_headers
 from kstate.config import Config
@@ -60,15 +60,8 @@ def _utf8(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 )
 @common
 @_arguments
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=10.0,
-    show_default=True,
-    metavar="S",
-    help="How many seconds to wait for the reply.",
-)
-@click.option("--json", "as_jsons", is_flag=True, help="Print the reply as JSON.")
+@timeout("the reply")
+@json_flag("the reply as JSON")
 def call(
     config: Config,
     target: str,
@@ -88,11 +81,9 @@ def call(
     published say which commands there are. With module:Class the schemas are those of that code.
     ID is the persist id, COMMAND the name of a command, FIELD=VALUE its fields.
     """
-    from kstate.wiring import connect
-
     processor = reference(target, config)
     extra = _headers(headers)
-    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
+    with connected(config) as client:
         ready = _prepare(client, processor, command, fields, document)
         begun = client.begin_encoded(
             processor,
@@ -130,11 +121,9 @@ def cast(
 
     Prints the command's id once the command is stored. The arguments are those of call.
     """
-    from kstate.wiring import connect
-
     processor = reference(target, config)
     extra = _headers(headers)
-    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
+    with connected(config) as client:
         ready = _prepare(client, processor, command, fields, document)
         sent = client.cast_encoded(
             processor,

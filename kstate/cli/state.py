@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kstate.cli.options import code_of, common, examples, existing_log, reference
+from kstate.cli.options import code_of, common, connected, examples, json_flag, reference, timeout
 from kstate.cli.output import show
 from kstate.config import Config
 
@@ -18,15 +18,8 @@ from kstate.config import Config
 @click.argument("target", metavar="TARGET")
 @click.argument("persist_id", metavar="ID")
 @click.option("--at-seq", type=click.IntRange(0), metavar="N", help="The state after this event.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=10.0,
-    show_default=True,
-    metavar="S",
-    help="How many seconds to wait for the owner.",
-)
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON.")
+@timeout("the owner")
+@json_flag("JSON")
 def state(
     config: Config,
     target: str,
@@ -41,9 +34,7 @@ def state(
     With --at-seq the events up to that one are folded here, which needs the processor's code:
     TARGET is then module:Class, or a name listed under processors in kstate.toml.
     """
-    from kstate.wiring import connect
-
     processor = reference(target, config) if at_seq is None else code_of(target, config)
-    with connect(existing_log(config), prefix=config.prefix, kafka=config.kafka) as client:
+    with connected(config) as client:
         found = client.state(processor, persist_id, at_seq=at_seq, timeout=timeout)
     show(found, as_jsons)
