@@ -1,3 +1,5 @@
+"""The store memory keeps the contract of all stores."""
+
 from pathlib import Path
 
 from kstate.store.memory import MemoryStore

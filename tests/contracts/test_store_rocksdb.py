@@ -1,3 +1,5 @@
+"""The store rocksdb keeps the contract of all stores."""
+
 from pathlib import Path
 
 from kstate.store.rocksdb import RocksDBStore

@@ -1,3 +1,5 @@
+"""The store sqlitedict keeps the contract of all stores."""
+
 from pathlib import Path
 
 from kstate.store.sqlitedict import SqliteDictStore

@@ -1,3 +1,5 @@
+"""What is in the directory of the store rocksdb, and what is said when it is damaged."""
+
 import os
 import sys
 from pathlib import Path

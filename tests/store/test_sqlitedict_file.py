@@ -1,3 +1,5 @@
+"""What is in the file of the store sqlitedict, and what is said when it is damaged."""
+
 import os
 import pickle
 import sqlite3

@@ -1,3 +1,5 @@
+"""What the stores on disk share: names, checksums, checkpoints and locks."""
+
 import re
 from pathlib import Path
 
