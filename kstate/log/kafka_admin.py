@@ -76,29 +76,32 @@ class KafkaAdmin:
             except KafkaException as error:
                 if kafka_error(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise translate(error, f"the topic {name} cannot be created") from error
-        self._await_visible({spec.name for spec in specs})
+        self._await_visible([spec.name for spec in specs])
 
-    def _await_visible(self, names: set[str]) -> None:
+    def _await_visible(self, names: Sequence[str]) -> None:
         """A created topic takes a moment to be known, with its leaders, everywhere."""
         deadline = time.monotonic() + VISIBLE_S
         while True:
-            known = self._metadata().topics
-            if all(name in known and _has_leaders(known[name]) for name in names):
+            known = self._described(names)
+            if len(known) == len(names) and all(map(_has_leaders, known.values())):
                 return
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"{', '.join(sorted(names))} were created, but have no leader")
             time.sleep(RETRY_S)
 
-    def _metadata(self) -> Any:
-        """What the cluster says of itself; raises `LogUnavailable` when it says nothing in time,
-        and `LogError` at once when it refuses the credentials."""
+    def _metadata(self, topic: str | None = None) -> Any:
+        """What the cluster says of one topic or of all.
+
+        Raises `LogUnavailable` when it says nothing in time, and `LogError` at once when it refuses
+        the credentials.
+        """
         self._client.poll(0)
         self._failure = None
         deadline = time.monotonic() + CONNECT_S
         patience = FIRST_LOOK_S
         while True:
             try:
-                return self._client.list_topics(timeout=patience)
+                return self._client.list_topics(topic, timeout=patience)
             except KafkaException as error:
                 self._client.poll(0)  # brings the reason to `_noticed`
                 cause = self._failure or kafka_error(error)
@@ -121,30 +124,38 @@ class KafkaAdmin:
 
     def topics(self, names: Iterable[str] | None) -> dict[str, TopicInfo]:
         """The topics that exist, of these names or all but Kafka's own."""
-        known = self._metadata().topics
-        wanted = list(known if names is None else dict.fromkeys(names))
-        there = [
-            name
-            for name in wanted
-            if name in known and known[name].error is None and not name.startswith("__")
-        ]
-        if not there:
-            return {}
-        found = self._describe(there)
+        if names is None:
+            wanted = [name for name in self._metadata().topics if not name.startswith("__")]
+        else:
+            wanted = [name for name in dict.fromkeys(names) if name]
+            if wanted:
+                self._metadata(wanted[0])  # whether there is a cluster at all
+        found = self._describe(wanted)
         self._limits |= {name: info.max_record_bytes for name, info in found.items()}
         return found
 
+    def _described(self, names: Sequence[str]) -> dict[str, Any]:
+        """The topics that exist, of these, as Kafka describes them."""
+        if not names:
+            return {}
+        found = {}
+        for name, future in self._client.describe_topics(TopicCollection(list(names))).items():
+            try:
+                found[name] = self._result(future, f"the topic {name}")
+            except TopicError:
+                continue  # there is none of this name, or none can be
+        return found
+
     def _describe(self, names: Sequence[str]) -> dict[str, TopicInfo]:
-        described = self._client.describe_topics(TopicCollection(names))
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        described = self._described(names)
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in described]
+        if not resources:
+            return {}
         configs = {
             resource.name: self._result(future, f"the settings of {resource.name}")
             for resource, future in self._client.describe_configs(resources).items()
         }
-        return {
-            name: info_of(name, self._result(described[name], f"the topic {name}"), configs[name])
-            for name in names
-        }
+        return {name: info_of(name, described[name], configs[name]) for name in described}
 
     def smallest_record_bytes(self, limit: int) -> int:
         """The smallest limit of a record over the topics asked about so far, at most ``limit``."""
@@ -152,12 +163,9 @@ class KafkaAdmin:
 
     def weaknesses(self) -> Sequence[str]:
         """What Kafka's own topics leave to chance, a sentence each; those that are there."""
-        known = self._metadata().topics
-        there = [name for name in INTERNAL if name in known and known[name].error is None]
-        if not there:
-            return ()
+        self._metadata(INTERNAL[0])  # whether there is a cluster at all
         try:
-            found = self._describe(there)
+            found = self._describe(INTERNAL)
         except LogUnavailable:
             raise
         except LogError as error:  # they are the cluster's: a user may not be allowed to look
@@ -168,7 +176,7 @@ class KafkaAdmin:
         """How many partitions a topic has, asked once; raises `TopicError` for an unknown one."""
         count = self._counts.get(topic)
         if count is None:
-            found = self._metadata().topics.get(topic)
+            found = self._metadata(topic).topics.get(topic)
             if found is None or found.error is not None or not found.partitions:
                 raise TopicError(f"there is no topic {topic}")
             count = self._counts[topic] = len(found.partitions)
@@ -251,4 +259,4 @@ class KafkaAdmin:
 
 
 def _has_leaders(topic: Any) -> bool:
-    return topic.error is None and all(part.leader >= 0 for part in topic.partitions.values())
+    return all(partition.leader is not None for partition in topic.partitions)
