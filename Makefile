@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG ?=
 
-.PHONY: help setup demo demo-kafka test lint format bench clean
+.PHONY: help setup demo demo-kafka test lint format bench image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ format: $(STAMP) ## what ruff can mend by itself
 
 bench: $(STAMP) ## what a command costs, in microseconds
 	$(BIN)/python -m benchmarks.embedded
+
+image: ## the container image kstate:dev
+	docker build -t kstate:dev .
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

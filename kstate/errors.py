@@ -214,6 +214,12 @@ class StoreCorrupt(StoreError):
     """The local store is damaged; it may be deleted and is rebuilt from the log."""
 
 
+class Unhealthy(KStateError):
+    """Workers that should be at work on this machine are not."""
+
+    exit_code = 41
+
+
 class ProcessorStopped(KStateError):
     """A command failed and the processor's policy is ``on_error = "stop"``."""
 

@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 
 import click
 import pytest
+import yaml
 from docker.utils.build import exclude_paths
 
-from kstate.cli.main import COMMANDS, kstate
+from kstate.cli.main import kstate
 from kstate.cli.run import CREW_GRACE_S
 from kstate.config import Config, load_config
 from kstate.testing.kafka_local import KAFKA_VERSION
@@ -80,7 +81,6 @@ def context() -> set[Path]:
 
 @pytest.fixture(scope="module")
 def compose() -> Compose:
-    yaml = pytest.importorskip("yaml")
     return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
 
 
@@ -306,17 +306,12 @@ def parse(arguments: list[str]) -> dict[str, Any]:
     return command.make_context(command.name, rest).params
 
 
-def unbuilt(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(name not in COMMANDS, reason=f"kstate {name} is not built yet")
-
-
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_runs_the_bank(compose: Compose, name: str) -> None:
     (target,) = parse(service(compose, name)["command"])["targets"]
     assert load_processor(target).name == "bank"
 
 
-@unbuilt("topics")
 def test_the_topics_created_are_those_of_the_bank_and_enough_for_all_workers(
     compose: Compose,
 ) -> None:
@@ -325,7 +320,6 @@ def test_the_topics_created_are_those_of_the_bank_and_enough_for_all_workers(
     assert given["partitions"] % len(WORKERS) == 0, "every worker has as much to do"
 
 
-@unbuilt("health")
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_is_asked_for_the_health_of_what_it_runs(compose: Compose, name: str) -> None:
     each = service(compose, name)

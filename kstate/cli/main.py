@@ -15,6 +15,7 @@ from kstate.cli.options import examples
 COMMANDS = {
     "call": ("kstate.cli.send:call", "Send a command and print its reply."),
     "cast": ("kstate.cli.send:cast", "Send a command without waiting for a reply."),
+    "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
     "query": ("kstate.cli.query:query", "Read events by id or by tag, or list the ids."),
     "replay": ("kstate.cli.replay:replay", "Read the journal from a point on, or fold it."),
     "run": ("kstate.cli.run:run", "Run processors until SIGTERM or Ctrl-C."),

@@ -29,6 +29,7 @@ from kstate.errors import (
 )
 from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.effects import Effects
+from kstate.runtime.heartbeat import Heartbeat, State
 from kstate.runtime.partitions import Partitions
 from kstate.runtime.running import MAX_DEATHS, Running
 from kstate.runtime.slot import Slot
@@ -107,6 +108,7 @@ class Worker:
         `LogError` after bounded attempts.
         """
         running = Running(self._slot.directory)
+        self._heartbeat = Heartbeat(self._slot.directory)
         try:
             while not self._stopping.is_set():
                 self._sit(running)
@@ -114,6 +116,7 @@ class Worker:
             self._partitions.lose_all()
             self.effects.close(self._config.stop_timeout_s / 2)
             running.close()
+            self._heartbeat.close()
             self._slot.release()
 
     # -- a seat ------------------------------------------------------------------------------
@@ -166,7 +169,10 @@ class Worker:
             self._teller.faults(faults)
         else:
             self._backlog.extend(polled.records)
-        if not self._partitions.recovering:
+        if self._partitions.recovering:
+            self._beat(State.RECOVERING)
+        else:
+            self._beat(State.READY)
             self._all_ready()
         if self._backlog:
             self._work(member, running)
@@ -180,7 +186,12 @@ class Worker:
 
     def _wait_for_log(self, error: LogUnavailable) -> None:
         self._teller.unavailable(error)
+        self._beat(State.WAITING)
         self._stopping.wait(RETRY_S)
+
+    def _beat(self, state: State) -> None:
+        # the machine's clock, not the worker's: the one that looks has no other
+        self._heartbeat.beat(int(time.time() * 1000), state)
 
     def _lose(self, revoked: Sequence[Assignment]) -> None:
         if not revoked:
