@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import gc
 import logging
+import os
 import statistics
 import sys
 import tempfile
@@ -36,7 +37,7 @@ from kstate.log.kafka import KafkaLog
 from kstate.log.kafka_member import KafkaMember
 from kstate.log.kafka_transaction import Transactions
 from kstate.runtime.partitions import Partitions
-from kstate.testing.broker import broker
+from kstate.testing.broker import VARIABLE, broker
 from kstate.testing.kafka_local import KAFKA_VERSION
 from kstate.wiring import build_workers
 from processors.bank import Bank
@@ -294,9 +295,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="sizes to try, with commas between; with one size nothing is tried",
     )
     parser.add_argument("--round-trips", type=int, default=500)
-    parser.add_argument("--kafka-version", default=KAFKA_VERSION, help="said in the table")
+    parser.add_argument(
+        "--kafka-version", help="said in the table; known of a broker that was started for this"
+    )
     parser.add_argument("--short", action="store_true", help="a few seconds, no table")
     options = parser.parse_args(arguments)
+    if options.kafka_version is None:
+        given = options.bootstrap or os.environ.get(VARIABLE)
+        options.kafka_version = "of an unknown version" if given else KAFKA_VERSION
     if options.commands >= options.ids * Bank.snapshot_every:
         parser.error("so many deposits on an account lead to snapshots, which only kstate makes")
     if max(options.batches) * 2 > options.commands and not options.short:
