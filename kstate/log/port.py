@@ -4,7 +4,8 @@ Promises common to all adapters, checked by `kstate.testing.log_contract`:
 
 * A partition is a sequence of records with strictly increasing offsets; there may be holes.
 * What a transaction wrote is visible to every reader from one moment on, together with the offsets
-  it committed, or never.
+  it committed, or never.  That moment may come a little after `Member.commit` returned, and not in
+  all partitions at once: whoever wants to see what was answered reads up to `Ends.end`.
 * A member's transaction is accepted only while the member owns the group's partitions it commits
   offsets for; a member that lost them gets `Fenced` or `OutcomeUnknown` and nothing is written.
 * Foreign errors never pass: what reaches the caller is of `kstate.errors`.
@@ -127,7 +128,8 @@ class Member(Protocol):
         """
 
     def close(self) -> None:
-        """Leaves the group so that others take over at once; idempotent."""
+        """Gives the seat up; idempotent.  Others take over at once or, where a seat is kept for its
+        worker to come back, when its session is over."""
 
 
 class Reader(Protocol):
