@@ -11,6 +11,15 @@ from kstate.errors import ConfigError
 
 logger = logging.getLogger("kstate.kafka")
 
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """librdkafka tells of each attempt to connect that fails, of twenty in a second.  That brokers
+    are away comes as an error, too, and is told once by whoever needs them."""
+    return logger.isEnabledFor(logging.DEBUG) or not record.getMessage().startswith("FAIL [")
+
+
+logger.addFilter(_worth_telling)
+
 Properties = dict[str, Any]
 
 DEFAULT_PORT = 9092

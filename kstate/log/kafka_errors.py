@@ -42,6 +42,11 @@ _AWAY = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.NETWORK_EXCEPTION,
+    # a broker that was away has a new epoch as leader, or does not know yet that it leads
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError._NOENT,  # "no leaders found", of a partition whose leader is just starting
     KafkaError.UNSTABLE_OFFSET_COMMIT,
 }
 _NO_TOPIC = {

@@ -119,10 +119,10 @@ class KafkaMember:
                 self._check(error)
             elif message.partition() in started:
                 records.append(record_of(message))
+        if self._away is not None and not records:
+            self._probe()  # a session that ended meanwhile is told when the brokers are back
         revoked, self._gone = self._gone, []
         assigned, self._gained = self._gained, []
-        if self._away is not None and not (records or revoked or assigned):
-            self._probe()
         return Polled(revoked, assigned, records)
 
     def _consume(self, max_records: int, timeout_s: float) -> Sequence[Any]:

@@ -12,6 +12,8 @@ from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import client_of, translate
 from kstate.log.port import Chunk, Ends
 
+CONNECT_S = 5.0
+
 EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
 
 
@@ -42,12 +44,22 @@ class KafkaReader:
         ends = self._ends_of(topic, sorted(positions))
         self._topic = topic
         assert self._consumer is not None
+        self._connect(topic)
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, max(offset, ends[partition].start))
                 for partition, offset in positions.items()
             ]
         )
+
+    def _connect(self, topic: str) -> None:
+        """Spares the first fetch a second: librdkafka looks for the leaders as soon as partitions
+        are assigned, and again only after a second when no broker was connected yet."""
+        assert self._consumer is not None
+        try:
+            self._consumer.list_topics(topic, timeout=CONNECT_S)
+        except KafkaException as error:
+            raise translate(error, f"{topic} cannot be read") from error
 
     def poll(self, max_records: int, timeout_s: float) -> Chunk:
         """See the port."""

@@ -3,11 +3,11 @@
 ===========================================  ===================================================
 librdkafka says                              what is done
 ===========================================  ===================================================
-retriable                                    the same call again
+retriable                                    the same call again, while there is time
 the transaction must be aborted              it is, and when that is confirmed: TransactionAborted,
                                              or Fenced when the group went on without the member
 fenced                                       Fenced: the producer is of no use any more
-anything else, a lost connection included    OutcomeUnknown: likewise; a commit may have succeeded
+anything else, no answer in time included    OutcomeUnknown: likewise; a commit may have succeeded
 ===========================================  ===================================================
 
 A producer is never used again after an unknown outcome: librdkafka speaks transactions of
@@ -17,6 +17,7 @@ version 1, where the delayed end of one transaction may hit the next (KAFKA-1775
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ from kstate.log.kafka_errors import (
     translate,
 )
 
-INIT_S = 30.0
+INIT_S = 10.0
+ABORT_S = 5.0
 FULL_WAIT_S = 0.05
 
 logger = logging.getLogger("kstate.kafka")
@@ -45,14 +47,17 @@ class Transactions:
     """The transactions of one worker, one at a time."""
 
     def __init__(self, settings: Settings, instance: str) -> None:
-        self._producer = client_of(Producer, settings.member_producer(instance))
+        properties = settings.member_producer(instance)
+        # after that the brokers end a transaction themselves: nothing is worth waiting for
+        self._patience_s = int(properties["transaction.timeout.ms"]) / 1000
+        self._producer = client_of(Producer, properties)
         self._bounds: Bounds = {}
         self._instance = instance
 
     def begin_life(self) -> None:
         """Ends what an earlier life of this worker left open; raises `LogUnavailable`."""
         try:
-            self._again(lambda: self._producer.init_transactions(INIT_S))
+            self._again(self._producer.init_transactions, INIT_S)
         except KafkaException as error:
             raise translate(error, f"{self._instance} cannot begin its transactions") from error
 
@@ -72,8 +77,12 @@ class Transactions:
         try:
             producer.begin_transaction()
             self._produce(writes, marked)
-            self._again(lambda: producer.send_offsets_to_transaction(offsets, group))
-            self._again(producer.commit_transaction)
+            patience_s = self._patience_s
+            self._again(
+                lambda left_s: producer.send_offsets_to_transaction(offsets, group, left_s),
+                patience_s,
+            )
+            self._again(producer.commit_transaction, patience_s)
         except KafkaException as error:
             raise self._after(error) from error
         except (EncodeError, BufferError, TypeError, ValueError) as error:
@@ -100,14 +109,24 @@ class Transactions:
         if error is None:
             self._bounds[message.topic(), message.partition()] = message.offset() + 1
 
-    def _again(self, call: Callable[[], None]) -> None:
-        """Calls until it succeeds or fails for good."""
+    def _again(self, call: Callable[[float], None], patience_s: float) -> None:
+        """Calls, with the seconds that are left, until it succeeds, fails for good, or there is no
+        time any more.
+
+        Without an end a call that was repeated while the brokers were away waits for ever, even
+        when they are back.
+        """
+        deadline = time.monotonic() + patience_s
+        left_s = patience_s
         while True:
             try:
-                return call()
+                return call(left_s)
             except KafkaException as error:
                 cause = kafka_error(error)
+                left_s = deadline - time.monotonic()
                 if not cause.retriable() or cause.fatal() or cause.txn_requires_abort():
+                    raise
+                if left_s <= 0:
                     raise
                 logger.warning("%s: trying again: %s", self._instance, cause.str())
 
@@ -120,7 +139,7 @@ class Transactions:
 
     def _abort(self) -> None:
         try:
-            self._again(self._producer.abort_transaction)
+            self._again(self._producer.abort_transaction, ABORT_S)
         except KafkaException as error:
             raise after_transaction(error, "the abort is not confirmed") from error
         self._producer.poll(0)
