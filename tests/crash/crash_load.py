@@ -6,14 +6,17 @@ import math
 import random
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from crash_model import Reply
 
 from kstate import CallTimeout, Client, Command, CommandFailed, Rejected
 from kstate.client import Call
+from kstate.errors import LogUnavailable
 from processors.bank import Bank, Deposit, Transfer, Withdraw
+
+T = TypeVar("T")
 
 THREADS = 4
 WINDOW = 100  # calls of one thread under way at once
@@ -118,14 +121,28 @@ class Load:
             waiting.append((each, self._begin(each)))
             if len(waiting) >= WINDOW:
                 self._settle(waiting, WINDOW // 2)
-        self._client.flush()
+        self._persist(self._client.flush)
         while waiting:
             self._settle(waiting, len(waiting))
 
     def _begin(self, each: Planned) -> Call:
-        call = self._client.begin(Bank, each.account, each.command, each.command_id)
+        call = self._send(each)
         self._count("calls", under_way=1)
         return call
+
+    def _send(self, each: Planned) -> Call:
+        return self._persist(
+            lambda: self._client.begin(Bank, each.account, each.command, each.command_id)
+        )
+
+    def _persist(self, send: Callable[[], T]) -> T:
+        """Sends again what was not stored while the log was away, under the same command id."""
+        for _ in range(TIMES):
+            try:
+                return send()
+            except LogUnavailable:
+                self._count("sent again")
+        return send()
 
     def _settle(self, waiting: deque[tuple[Planned, Call]], count: int) -> None:
         """Waits for the oldest calls; those that are to be repeated go to the end of the queue."""
@@ -149,7 +166,7 @@ class Load:
                 return Reply("error", str(error), 0)
             except CallTimeout:
                 self._count("calls repeated after a timeout")
-                call = self._client.begin(Bank, each.account, each.command, each.command_id)
+                call = self._send(each)
         raise CallTimeout(each.command_id, TIMES * TIMEOUT_S)
 
     def _count(self, what: str, under_way: int = 0) -> None:

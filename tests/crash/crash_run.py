@@ -53,13 +53,13 @@ class Run:
         options = self.options
         planned = plan(options.commands, options.accounts, options.seed)
         with ExitStack() as stack:
-            stack.callback(self.log.close)
+            stack.callback(lambda: self.log.close())  # whichever it is then
             for worker in self.workers:
                 stack.callback(worker.stop)
                 worker.start()
             self._await_topics()
             self.tally = Tally(self.log, self.topics.commands)
-            stack.callback(self.tally.close)
+            stack.callback(lambda: self.tally.close())
             self.await_owners(self.workers)
             self.client = stack.enter_context(connect(self.url, prefix=self._prefix))
             load = Load(self.client, planned)
@@ -78,6 +78,15 @@ class Run:
         evidence.planned = {each.command_id for each in planned}
         evidence.acknowledged = load.acknowledged
         return evidence, load.counts
+
+    def reopen(self) -> None:
+        """Looks at the log anew: what was asked of brokers that went away may never be answered."""
+        self.tally.close()
+        self.log.close()
+        self.log = open_log(self.url)
+        self.tally = Tally(self.log, self.topics.commands)
+        self.tally.catch_up()
+        self._moved = (self._moved[0], time.monotonic())
 
     def disturb(self, load: Load) -> None:
         """Lets things go wrong while the load is sent; returns when all is well again."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from demo.worker_process import WorkerProcess
+from kstate.errors import LogUnavailable
 
 PATIENCE_S = 60.0
 LOOK_S = 0.002
@@ -22,10 +23,20 @@ _NOTE = struct.Struct("<qq")  # partition and offset of the command that is runn
 def until(
     condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S, look_s: float = LOOK_S
 ) -> None:
-    """Waits until the condition holds; fails when it does not for too long."""
+    """Waits until the condition holds; fails when it does not for too long.
+
+    A log that does not answer, as one that is just starting, is asked again.
+    """
     deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
+    away: LogUnavailable | None = None
+    while True:
+        try:
+            if condition():
+                return
+        except LogUnavailable as error:
+            away = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never happened: {what}") from away
         time.sleep(look_s)
 
 
