@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG ?=
 
-.PHONY: help setup demo demo-kafka test lint format bench image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,8 +43,11 @@ format: $(STAMP) ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## what a command costs, in microseconds
+bench: $(STAMP) ## what a command costs on the embedded log, in microseconds
 	$(BIN)/python -m benchmarks.embedded
+
+bench-kafka: $(STAMP) ## kstate beside a bare loop on Kafka
+	$(BIN)/python -m benchmarks.kafka
 
 image: ## the container image kstate:dev
 	docker build -t kstate:dev .

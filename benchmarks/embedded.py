@@ -32,6 +32,7 @@ from kstate.core.topics import Topics
 from kstate.log.embedded_member import EmbeddedMember
 from kstate.log.port import Log
 from kstate.processor import definition_of
+from kstate.runtime.collector import relax_collector
 from kstate.runtime.partitions import Partitions
 from kstate.wiring import build_workers, open_log
 from processors.bank import Bank, Deposit
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2, help="the best of so many counts")
     parser.add_argument("--round-trips", type=int, default=500)
     options = parser.parse_args()
+    relax_collector()  # as `kstate run` does
     with tempfile.TemporaryDirectory(prefix="kstate-bench-") as directory:
         for line in table(Bench(Path(directory), options)):
             print(line, flush=True)

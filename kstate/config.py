@@ -28,7 +28,7 @@ class Config:
     partitions: int = 0  # 0: as many as there are, DEFAULT_PARTITIONS for a new processor
     processors: tuple[str, ...] = ()  # targets ("processors.bank:Bank") that a name may mean
     reply_topics: tuple[str, ...] = ()  # topics that may be replied on, beside the processor's own
-    batch_records: int = 1_000
+    batch_records: int = 5_000
     batch_bytes: int = 4_194_304
     batch_ms: int = 200
     stop_timeout_s: float = 10.0

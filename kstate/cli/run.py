@@ -63,7 +63,7 @@ logger = logging.getLogger("kstate.run")
     "--batch-records",
     type=click.IntRange(1),
     metavar="N",
-    help="Commands of one transaction, at most; 1000 by default.",
+    help="Commands of one transaction, at most; 5000 by default.",
 )
 @click.option(
     "--batch-ms",
@@ -136,6 +136,7 @@ def run(
 def _run_here(
     config: Config, processors: Sequence[type[Processor[Any]]], stopping: Stopping
 ) -> None:
+    from kstate.runtime.collector import relax_collector
     from kstate.runtime.host import Host
 
     names = ", ".join(processor.name for processor in processors)
@@ -146,6 +147,7 @@ def _run_here(
         logger.info("%s: stopped", names)
         return
     log, workers = started
+    relax_collector()
     try:
         host = Host(workers)
         stopping.serve(host.stop)
