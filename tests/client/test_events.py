@@ -158,7 +158,8 @@ class Follower:
 
 def test_a_live_query_by_id_gets_what_is_there_and_what_comes(world: World) -> None:
     filled(world)
-    follower = Follower(lambda: world.client.events.by_id(Tagged, "a", live=True), 6)
+    events = world.client.events
+    follower = Follower(lambda: events.by_id(Tagged, "a", live=True), 6)
     world.until(lambda: len(follower.found) == 4, "what is there was found")
     world.call(Tagged, "b", Add(1))
     world.call(Tagged, "a", Add(2, times=2))
@@ -167,7 +168,8 @@ def test_a_live_query_by_id_gets_what_is_there_and_what_comes(world: World) -> N
 
 def test_a_live_query_by_tag_gets_what_comes_on_every_partition(world: World) -> None:
     world.run(Tagged)
-    follower = Follower(lambda: world.client.events.by_tag(Tagged, "large", live=True), 4)
+    events = world.client.events
+    follower = Follower(lambda: events.by_tag(Tagged, "large", live=True), 4)
     for persist_id in "abcd":
         world.call(Tagged, persist_id, Add(1))
         world.call(Tagged, persist_id, Add(50))
@@ -176,7 +178,8 @@ def test_a_live_query_by_tag_gets_what_comes_on_every_partition(world: World) ->
 
 def test_a_live_query_outlives_the_worker(world: World) -> None:
     world.run(Tagged)
-    follower = Follower(lambda: world.client.events.by_id(Tagged, "a", live=True), 2)
+    events = world.client.events
+    follower = Follower(lambda: events.by_id(Tagged, "a", live=True), 2)
     world.call(Tagged, "a", Add(1))
     world.restart()
     world.call(Tagged, "a", Add(2))
