@@ -61,7 +61,10 @@ class Staged:
         entity.size = self.size
         entity.deleted = self.deleted
         if self.recent:
-            self._remember(entity.recent)
+            if entity.recent:
+                self._remember(entity.recent)
+            else:
+                entity.recent = self.recent
             prune(entity.recent, policy, now)
         return entity
 

@@ -71,6 +71,8 @@ class Envelope:
 
     def check(self) -> None:
         """Raises `BadCommand` for a command id that cannot be one."""
+        if self.command_id.isascii() and len(self.command_id) <= MAX_COMMAND_ID_BYTES:
+            return
         if len(self.command_id) > MAX_COMMAND_ID_BYTES:
             size = len(self.command_id)
             self.command_id = self.command_id[:MAX_COMMAND_ID_BYTES]

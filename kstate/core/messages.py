@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 R = TypeVar("R")
@@ -32,6 +33,11 @@ class Write(NamedTuple):
     value: bytes | None
     headers: Headers
     timestamp: int  # milliseconds since the epoch
+
+
+new_record: Callable[[tuple[Any, ...]], Record] = partial(tuple.__new__, Record)
+new_write: Callable[[tuple[Any, ...]], Write] = partial(tuple.__new__, Write)
+"""From a tuple of the fields, unchecked: a third cheaper, for the hot path alone."""
 
 
 class Command(Generic[R]):

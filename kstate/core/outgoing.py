@@ -7,7 +7,7 @@ from typing import Any
 
 from kstate.core.context import Context, Machine, Persisted
 from kstate.core.envelope import Envelope, derived_command_id
-from kstate.core.messages import Headers, Record, Write
+from kstate.core.messages import Headers, Record, Write, new_write
 from kstate.core.topics import Topics, event_key
 
 MAX_ERROR_BYTES = 1024
@@ -40,6 +40,7 @@ class Outgoing:
         self._topics = topics
         self._targets = targets
         self._reply_topics = reply_topics
+        self._journal = topics.journal
         self._types: dict[type, tuple[str, bytes]] = {}
 
     def event(
@@ -66,13 +67,9 @@ class Outgoing:
             headers.append(("traceparent", envelope.traceparent))
         if reply is not None:
             headers.append(("reply", reply))
-        return Write(
-            self._topics.journal,
-            self._partition,
-            event_key(key, persisted.seq),
-            persisted.value,
-            headers,
-            now,
+        journal_key = event_key(key, persisted.seq)
+        return new_write(
+            (self._journal, self._partition, journal_key, persisted.value, headers, now)
         )
 
     def sent(self, context: Context[Any], envelope: Envelope, now: int) -> list[Write]:
@@ -129,14 +126,8 @@ class Outgoing:
             headers.append(("code", code.encode(errors="replace")[:MAX_ERROR_BYTES]))
         if error:
             headers.append(("error", error.encode(errors="replace")[:MAX_ERROR_BYTES]))
-        return Write(
-            envelope.reply_to.decode(),
-            envelope.reply_partition,
-            envelope.command_id,
-            value,
-            headers,
-            now,
-        )
+        topic, partition = envelope.reply_to.decode(), envelope.reply_partition
+        return new_write((topic, partition, envelope.command_id, value, headers, now))
 
     def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
         """The command as it came, and why it did not run."""

@@ -81,7 +81,7 @@ class Runner:
             record,
             envelope,
         )
-        asked = self._outgoing.may_reply(envelope)
+        asked = envelope.reply_to is not None and self._outgoing.may_reply(envelope)
         value = snapshot = None
         try:
             reply = execute(context, command)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kstate.core.messages import Record
+from kstate.core.messages import Record, new_record
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import client_of, translate
 from kstate.log.port import Chunk, Ends
@@ -19,13 +19,15 @@ EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
 
 def record_of(message: Message) -> Record:
     """A message of the client as a record."""
-    return Record(
-        message.partition(),
-        message.offset(),
-        message.key(),
-        message.value(),
-        message.headers() or [],
-        message.timestamp()[1],
+    return new_record(
+        (
+            message.partition(),
+            message.offset(),
+            message.key(),
+            message.value(),
+            message.headers() or [],
+            message.timestamp()[1],
+        )
     )
 
 

@@ -16,7 +16,7 @@ from kstate.config import Config
 from kstate.core.batch import Batch, CommittedEvent, Counts
 from kstate.core.context import Machine
 from kstate.core.messages import Record, Write
-from kstate.core.shard import UnreadableSnapshot
+from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
     BadCommand,
@@ -237,28 +237,31 @@ class Worker:
         now = self._now()
         deadline = time.monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
-        touched: set[int] = set()
+        shards: dict[int, Shard] = {}
+        enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
+        monotonic = time.monotonic
         for _ in range(min(config.batch_records, len(backlog))):
-            record = backlog.popleft()
-            partition, offset = record.partition, record.offset
-            shard = self._partitions[partition].shard
+            record = popleft()
+            partition = record.partition
+            shard = shards.get(partition)
+            if shard is None:
+                shard = shards[partition] = self._partitions[partition].shard
             batch = shard.batch
             before = batch.bytes
-            if running.suspects and running.deaths(partition, offset) >= MAX_DEATHS:
+            if suspects and running.deaths(partition, record.offset) >= MAX_DEATHS:
                 shard.refuse(record, _deadly(), now)
             else:
-                running.enter(partition, offset)
+                enter(partition, record.offset)
                 try:
                     shard.step(record, now)
                 except UnreadableSnapshot as error:
-                    touched.discard(partition)
+                    del shards[partition]
                     self._rebuild(partition, error)
                     break
-            touched.add(partition)
             room -= batch.bytes - before + len(record.value or b"")
-            if room <= 0 or time.monotonic() > deadline:
+            if room <= 0 or monotonic() > deadline:
                 break
-        return touched
+        return set(shards)
 
     def _rebuild(self, partition: int, error: UnreadableSnapshot) -> None:
         """Recovers one partition anew; what it had not committed runs again."""
