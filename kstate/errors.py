@@ -195,6 +195,12 @@ class Fenced(LogError):
     exit_code = 33
 
 
+class NameTaken(LogError):
+    """Another worker runs under the name of this one."""
+
+    exit_code = 35
+
+
 class JournalError(LogError):
     """The journal is not what its rules promise (a hole, a repeated seq, a foreign record)."""
 

@@ -103,6 +103,21 @@ def client_of(make: Callable[[dict[str, Any]], Client], properties: Mapping[str,
         raise ConfigError(f"Kafka's client cannot be set up: {kafka_error(error).str()}") from error
 
 
+def fenced_as_instance(error: KafkaError) -> bool:
+    """Whether another consumer has taken the ``group.instance.id`` over.
+
+    The consumer tells that it failed for good, and the cause in words alone.
+    """
+    return KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+
+
+def fenced_as_producer(error: BaseException | None) -> bool:
+    """Whether another producer has taken the transactional id over."""
+    if not isinstance(error, KafkaException):
+        return False
+    return kafka_error(error).code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+
+
 def after_transaction(error: KafkaException, what: str) -> KStateError:
     """What an error inside a transaction means that is neither retriable nor abortable."""
     found = translate(error, what)

@@ -11,9 +11,15 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kstate.core.messages import Record, Write
-from kstate.errors import Fenced, LogUnavailable, RecordTooLarge, TopicError
+from kstate.errors import Fenced, LogUnavailable, NameTaken, RecordTooLarge, TopicError
 from kstate.log.kafka_config import Settings
-from kstate.log.kafka_errors import client_of, kafka_error, translate
+from kstate.log.kafka_errors import (
+    client_of,
+    fenced_as_instance,
+    fenced_as_producer,
+    kafka_error,
+    translate,
+)
 from kstate.log.kafka_producer import record_size
 from kstate.log.kafka_reader import record_of
 from kstate.log.kafka_transaction import Transactions
@@ -24,6 +30,8 @@ COMMITTED_S = 0.5
 PROBE_S = 1.0
 SETTLE_S = 5.0
 """How long a revocation may take that needs no broker."""
+TWIN_S = 3.0
+"""How long a worker's join may come after the beginning of its transactions."""
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
 
@@ -57,6 +65,7 @@ class KafkaMember:
         self._gained: list[Assignment] = []
         self._gone: list[Assignment] = []
         self._away: KafkaError | None = None
+        self._twin = False  # another worker has taken the seat under this name
         self._closed = False
         self._transactions = Transactions(settings, instance)
         # first: what the last life of this worker left open would hold back its own offsets
@@ -106,6 +115,14 @@ class KafkaMember:
         elif error.fatal():
             logger.error("%s: %s", self._instance, error.str())
 
+    def _refuse_twin(self) -> None:
+        """Two workers under one name would fence each other for ever."""
+        self._twin = True
+        raise NameTaken(
+            f"another worker runs under the name {self._instance}: the data directory that keeps "
+            "the name was copied; delete the file `instance` in the copy"
+        )
+
     # -- reading -----------------------------------------------------------------------------
 
     def poll(self, max_records: int, timeout_s: float) -> Polled:
@@ -141,6 +158,8 @@ class KafkaMember:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             logger.warning("%s: %s", self._instance, error.str())  # the loss comes as a callback
             return
+        if fenced_as_instance(error):
+            self._refuse_twin()
         raise translate(error, f"{self._topic} cannot be read")
 
     def _probe(self) -> None:
@@ -197,7 +216,20 @@ class KafkaMember:
             TopicPartition(self._topic, partition, done.offset, done.metadata)
             for partition, done in progress.items()
         ]
-        return self._transactions.run(writes, offsets, group, marked)
+        try:
+            return self._transactions.run(writes, offsets, group, marked)
+        except Fenced as error:
+            if fenced_as_producer(error.__cause__):
+                self._look_for_twin()
+            raise
+
+    def _look_for_twin(self) -> None:
+        """A worker under the same name begins its transactions before it takes the seat."""
+        deadline = time.monotonic() + TWIN_S
+        while time.monotonic() < deadline:
+            message = self._consumer.poll(0.1)
+            if message is not None and message.error() is not None:
+                self._check(message.error())
 
     def _check_writes(self, writes: Sequence[Write]) -> set[int]:
         """The indexes of the last write to each explicit partition of each topic."""
@@ -223,13 +255,14 @@ class KafkaMember:
             raise RecordTooLarge(f"a record for {write.topic}", size, self._limit)
 
     def close(self) -> None:
-        """See the port.  The group keeps the seat for the session timeout (KIP-345), so that a
-        restart finds its partitions; only then others take over."""
+        """See the port.  Others take over at once; only a worker that was killed keeps its seat for
+        the session timeout (KIP-345), so that its restart finds its partitions."""
         if self._closed:
             return
         self._closed = True
         self._transactions.close()
-        self._unsubscribe()
+        if not self._twin:  # a fenced consumer takes no more calls
+            self._unsubscribe()
         self._consumer.close()
 
     def _unsubscribe(self) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from kstate.errors import ConfigError, DefinitionError, SchemaError
+from kstate.errors import ConfigError, DefinitionError, NameTaken, SchemaError
 
 MAX_QUICK_DEATHS = 5
 QUICK_S = 30.0
@@ -24,8 +24,10 @@ LOOK_S = 0.1
 GRACE_S = 1.0
 """What a process gets beyond its own timeout to end by itself."""
 
-HOPELESS = frozenset({2, *(each.exit_code for each in (ConfigError, DefinitionError, SchemaError))})
-"""Exit codes of what another try cannot mend: wrong usage, settings, code or schemas."""
+HOPELESS = frozenset(
+    {2, *(each.exit_code for each in (ConfigError, DefinitionError, NameTaken, SchemaError))}
+)
+"""Exit codes of what another try cannot mend: wrong usage, settings, names, code or schemas."""
 
 logger = logging.getLogger("kstate.workers")
 
