@@ -48,10 +48,10 @@ class KafkaAdmin:
     """What a log asks the cluster; may be used by many threads."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
-        given = {"log_level": CRITICAL, **properties, "error_cb": self._noticed}
+        self._properties = {"log_level": CRITICAL, **properties, "error_cb": self._noticed}
         self._where = properties["bootstrap.servers"]
         self._failure: KafkaError | None = None  # why the last connection came to nothing
-        self._client: AdminClient = client_of(AdminClient, given)
+        self._client: AdminClient = client_of(AdminClient, self._properties)
         self._counts: dict[str, int] = {}
         self._limits: dict[str, int] = {}
 
@@ -59,9 +59,16 @@ class KafkaAdmin:
         try:
             return future.result(REQUEST_S)
         except KafkaException as error:
+            if kafka_error(error).code() == KafkaError._TIMED_OUT:
+                self._renew()
             raise translate(error, what) from error
         except TimeoutError:
+            self._renew()
             raise LogUnavailable(f"{what}: no answer within {REQUEST_S:g} s") from None
+
+    def _renew(self) -> None:
+        """A client whose broker was away may wait for a group's coordinator for ever."""
+        self._client = client_of(AdminClient, self._properties)
 
     # -- topics ------------------------------------------------------------------------------
 

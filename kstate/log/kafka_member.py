@@ -68,13 +68,17 @@ class KafkaMember:
         self._twin = False  # another worker has taken the seat under this name
         self._closed = False
         self._transactions = Transactions(settings, instance)
-        # first: what the last life of this worker left open would hold back its own offsets
-        self._transactions.begin_life()
         properties = settings.member_consumer(group, instance) | {"error_cb": self._noticed}
         self._consumer = client_of(Consumer, properties)
+        # it joins in the background, while the producer ends what its last life left open
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
+        try:
+            self._transactions.begin_life()
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"owns {sorted(self._owned)}"

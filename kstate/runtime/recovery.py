@@ -137,7 +137,7 @@ class Recovery:
     def _read(
         self, topic: str, start: int, end: int, use: Callable[[Sequence[Record]], None]
     ) -> Generator[bool, None, None]:
-        """Hands the records from ``start`` to ``end`` to ``use``, yielding at each deadline."""
+        """Hands the records from ``start`` to ``end`` to ``use``, yielding now and then."""
         if start >= end:
             return
         assert self._reader is not None
@@ -158,7 +158,8 @@ class Recovery:
                     f"taking over {topic}:{self._partition} made no progress for {STALL_S:.0f} s: "
                     "a transaction is still open there, or the log was truncated"
                 )
-            if now >= self._deadline:
+            # while nothing comes, other partitions may go on
+            if not chunk.records or now >= self._deadline:
                 yield False
 
     # -- the journal -------------------------------------------------------------------------
