@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -64,11 +65,14 @@ class AsyncClient:
         headers: Mapping[str, bytes] | None = None,
     ) -> R:
         """See `Client.call`."""
+        began = time.monotonic()
         call = await asyncio.to_thread(
-            self._client.begin, processor, persist_id, command, command_id, expected_seq, headers
-        )
+            self._client.begin, processor, persist_id, command, command_id, expected_seq, headers,
+            timeout,
+        )  # fmt: skip
+        left = max(0.0, began + timeout - time.monotonic())
         try:
-            record = await asyncio.wait_for(asyncio.wrap_future(call.future), timeout)
+            record = await asyncio.wait_for(asyncio.wrap_future(call.future), left)
         except TimeoutError:
             raise CallTimeout(call.command_id, timeout) from None
         finally:

@@ -13,12 +13,7 @@ from kstate.codec.port import Messages
 from kstate.core.context import Machine
 from kstate.core.messages import Command, GetState, Headers, Write
 from kstate.core.topics import Topics, encode_persist_id
-from kstate.errors import (
-    CallTimeout,
-    ConfigError,
-    KStateError,
-    TopicError,
-)
+from kstate.errors import CallTimeout, ConfigError, KStateError, LogUnavailable, TopicError
 from kstate.log.port import Log, Producer, Sender
 from kstate.processor import Processor, name_of
 from kstate.query import Events, Journal, missing
@@ -150,8 +145,14 @@ class Client:
         Raises `Rejected`, `Conflict`, `CommandFailed`, `AlreadyDone`, or `CallTimeout`: then
         repeat it with the same ``command_id`` to get the original answer.
         """
-        call = self.begin(processor, persist_id, command, command_id, expected_seq, headers)
-        result: R = self.wait(processor, call, timeout)
+        deadline = time.monotonic() + timeout
+        call = self.begin(
+            processor, persist_id, command, command_id, expected_seq, headers, timeout
+        )
+        try:
+            result: R = self.wait(processor, call, max(0.0, deadline - time.monotonic()))
+        except CallTimeout:
+            raise CallTimeout(call.command_id, timeout) from None
         return result
 
     def begin(
@@ -162,8 +163,13 @@ class Client:
         command_id: str | None = None,
         expected_seq: int | None = None,
         headers: Mapping[str, bytes] | None = None,
+        timeout: float = FLUSH_S,
     ) -> Call:
-        """Sends a command whose reply is awaited elsewhere; many may be under way at once."""
+        """Sends a command whose reply is awaited elsewhere; many may be under way at once.
+
+        Returns once the command is stored; raises `CallTimeout` when it is not within ``timeout``
+        seconds.
+        """
         messages = self.messages(processor)
         value = messages.encode_command(name_of(processor), command)
         if isinstance(command, GetState):
@@ -171,7 +177,7 @@ class Client:
         else:
             decode = partial(messages.decode_reply, type(command))
         return self.begin_encoded(
-            processor, persist_id, value, decode, command_id, expected_seq, headers
+            processor, persist_id, value, decode, command_id, expected_seq, headers, timeout
         )
 
     def begin_encoded(
@@ -183,6 +189,7 @@ class Client:
         command_id: str | None = None,
         expected_seq: int | None = None,
         headers: Mapping[str, bytes] | None = None,
+        timeout: float = FLUSH_S,
     ) -> Call:
         """`begin` of a command that is already encoded; ``decode`` makes a value of its reply."""
         given = caller_headers(headers)
@@ -199,7 +206,12 @@ class Client:
             producer = self._producer_for(processor)
             write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
             producer.send(write, sender)
-            producer.flush(FLUSH_S, sender)
+            producer.flush(timeout, sender)
+        except (
+            LogUnavailable
+        ) as error:  # it may be stored all the same, later or without our notice
+            call.abandon()
+            raise CallTimeout(command_id, timeout) from error
         except BaseException:
             call.abandon()
             raise

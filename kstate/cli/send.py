@@ -93,6 +93,7 @@ def call(
             command_id,
             expected_seq,
             extra,
+            timeout,
         )
         reply = client.wait(processor, begun, timeout)
     show(reply, as_jsons)

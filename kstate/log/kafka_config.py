@@ -13,9 +13,11 @@ logger = logging.getLogger("kstate.kafka")
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    """librdkafka tells of each attempt to connect that fails, of twenty in a second.  That brokers
-    are away comes as an error, too, and is told once by whoever needs them."""
-    return logger.isEnabledFor(logging.DEBUG) or not record.getMessage().startswith("FAIL [")
+    """librdkafka tells of each attempt to connect that fails, of twenty in a second, and of each
+    partition without a leader.  That brokers are away comes as an error, too, and is told once by
+    whoever needs them."""
+    flood = record.getMessage().startswith(("FAIL [", "METADATAUPDATE ["))
+    return logger.isEnabledFor(logging.DEBUG) or not flood
 
 
 logger.addFilter(_worth_telling)
