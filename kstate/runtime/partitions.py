@@ -32,6 +32,7 @@ class Partition:
         shard: Shard,
         store: PartitionStore,
         recovery: Recovery,
+        began: float,
     ) -> None:
         self.assignment = assignment
         self.member = member
@@ -39,7 +40,7 @@ class Partition:
         self.store = store
         self.recovery: Recovery | None = recovery
         self.checkpoint: Checkpoint | None = None
-        self.began = time.monotonic()
+        self.began = began  # monotonic seconds
 
 
 class Partitions:
@@ -54,6 +55,7 @@ class Partitions:
         surroundings: Surroundings,
         config: Config,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.publish = False
         self._machine = machine
@@ -63,6 +65,7 @@ class Partitions:
         self._surroundings = surroundings
         self._config = config
         self._clock = clock
+        self._monotonic = monotonic
         self._owned: dict[int, Partition] = {}
         self._past = Counts()
 
@@ -122,10 +125,11 @@ class Partitions:
             shard,
             snapshots,
             self._clock,
-            time.monotonic,
+            self._monotonic,
             self._config.skip_lost,
         )
-        self._owned[number] = Partition(assignment, member, shard, store, recovery)
+        began = self._monotonic()
+        self._owned[number] = Partition(assignment, member, shard, store, recovery, began)
 
     def _open(self, number: int) -> PartitionStore:
         topic = self._topics.snapshots
@@ -160,7 +164,7 @@ class Partitions:
             if done:
                 faults += recovery.faults
                 self._begin(number, owned, recovery)
-            if time.monotonic() >= deadline:
+            if self._monotonic() >= deadline:
                 break
         return faults
 
@@ -172,7 +176,7 @@ class Partitions:
             "%s:%d is ready after %.2f s: %d records read, %d entities in memory, next command %d",
             self._topics.commands,
             number,
-            time.monotonic() - owned.began,
+            self._monotonic() - owned.began,
             recovery.records_read,
             len(owned.shard.entities),
             owned.shard.processed,

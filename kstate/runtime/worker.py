@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 
 from kstate.config import Config
 from kstate.core.batch import Batch, CommittedEvent, Counts
@@ -49,7 +50,8 @@ Subscriber = Callable[[CommittedEvent], object]
 class Worker:
     """Runs one processor until `stop`.
 
-    ``clock`` gives seconds since the epoch: the time of commands, events and dedup windows.
+    ``clock`` gives seconds since the epoch: the time of commands, events and dedup windows;
+    ``monotonic`` gives seconds to measure slices and batches with.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Worker:
         partitions: Partitions,
         config: Config,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = machine.name
         self.effects = Effects()
@@ -71,6 +74,7 @@ class Worker:
         self._partitions = partitions
         self._config = config
         self._clock = clock
+        self._monotonic = monotonic
         self._subscribers: list[Subscriber] = []
         self._stopping = threading.Event()
         self.ready = threading.Event()
@@ -107,11 +111,21 @@ class Worker:
         Raises what makes going on useless: `ProcessorStopped`, `StoreError`, `JournalError`,
         `LogError` after bounded attempts.
         """
+        with closing(self.turns()) as turns:
+            for pause_s in turns:
+                if pause_s:
+                    self._stopping.wait(pause_s)
+
+    def turns(self) -> Generator[float, None, None]:
+        """`run`, one turn of the loop at a time, each with the seconds to wait before the next.
+
+        For who drives several workers in one thread.  Closing it is leaving.
+        """
         running = Running(self._slot.directory)
         self._heartbeat = Heartbeat(self._slot.directory)
         try:
             while not self._stopping.is_set():
-                self._sit(running)
+                yield from self._sit(running)
         finally:
             self._partitions.lose_all()
             self.effects.close(self._config.stop_timeout_s / 2)
@@ -121,18 +135,19 @@ class Worker:
 
     # -- a seat ------------------------------------------------------------------------------
 
-    def _sit(self, running: Running) -> None:
+    def _sit(self, running: Running) -> Iterator[float]:
         """Holds one seat until it is lost or the worker stops."""
         try:
             member = self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
         except LogUnavailable as error:
-            self._wait_for_log(error)
+            yield self._wait_for_log(error)
             return
+        pause_s = 0.0
         try:
             while not self._stopping.is_set():
-                self._cycle(member, running)
+                yield self._cycle(member, running)
         except LogUnavailable as error:  # in the middle of a recovery, which then begins again
-            self._wait_for_log(error)
+            pause_s = self._wait_for_log(error)
         except (Fenced, OutcomeUnknown, TransactionAborted) as error:
             self._rebuilds += 1
             if self._rebuilds > MAX_REBUILDS:
@@ -141,21 +156,22 @@ class Worker:
                     f"commit in between, last because {error}"
                 ) from error
             logger.warning("%s: seat lost (%s); taking it anew", self.name, error)
+            pause_s = RETRY_S
         finally:
             self.ready.clear()
             self._backlog.clear()
             self._partitions.lose_all()
             member.close()
-        self._stopping.wait(RETRY_S * min(self._rebuilds, 1))
+        yield pause_s
 
-    def _cycle(self, member: Member, running: Running) -> None:
+    def _cycle(self, member: Member, running: Running) -> float:
+        """One turn; the seconds to wait before the next."""
         waiting = self._backlog or self._partitions.recovering
         room = max(1, self._config.batch_records - len(self._backlog))
         try:
             polled = member.poll(room, 0.0 if waiting else IDLE_S)
         except LogUnavailable as error:
-            self._wait_for_log(error)
-            return
+            return self._wait_for_log(error)
         if polled.revoked or polled.assigned:
             self.ready.clear()
         self._lose(polled.revoked)
@@ -165,7 +181,7 @@ class Worker:
             # one that is rebuilt within its tenure still delivers; its end says from where again
             ready = self._partitions.ready
             self._backlog.extend(each for each in polled.records if ready(each.partition))
-            faults = self._partitions.recover(time.monotonic() + RECOVERY_SLICE_S)
+            faults = self._partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
             self._teller.faults(faults)
         else:
             self._backlog.extend(polled.records)
@@ -174,8 +190,7 @@ class Worker:
         else:
             self._beat(State.READY)
             self._all_ready()
-        if self._backlog:
-            self._work(member, running)
+        return self._work(member, running) if self._backlog else 0.0
 
     def _all_ready(self) -> None:
         self._teller.available()
@@ -184,10 +199,11 @@ class Worker:
             self.ready.set()
             logger.info("%s: ready, %d partition%s", self.name, count, "s" if count > 1 else "")
 
-    def _wait_for_log(self, error: LogUnavailable) -> None:
+    def _wait_for_log(self, error: LogUnavailable) -> float:
+        """Tells of it; the seconds to wait before another try."""
         self._teller.unavailable(error)
         self._beat(State.WAITING)
-        self._stopping.wait(RETRY_S)
+        return RETRY_S
 
     def _beat(self, state: State) -> None:
         # the machine's clock, not the worker's: the one that looks has no other
@@ -209,7 +225,8 @@ class Worker:
 
     # -- a batch -----------------------------------------------------------------------------
 
-    def _work(self, member: Member, running: Running) -> None:
+    def _work(self, member: Member, running: Running) -> float:
+        """Runs and commits a batch; the seconds to wait before the next."""
         stopped: ProcessorStopped | None = None
         try:
             touched = self._run_batch(running)
@@ -226,20 +243,20 @@ class Worker:
             writes += shard.batch.writes
             done = shard.progress()
             progress[partition] = Committed(done.offset, done.metadata(member.instance))
-        if progress:
-            self._commit(member, writes, progress)
+        pause_s = self._commit(member, writes, progress) if progress else 0.0
         if stopped is not None:
             raise stopped
+        return pause_s
 
     def _run_batch(self, running: Running) -> set[int]:
         """Runs commands until the batch is full by count, bytes or time, or none is left."""
         config, backlog = self._config, self._backlog
         now = self._now()
-        deadline = time.monotonic() + config.batch_ms / 1000
+        monotonic = self._monotonic
+        deadline = monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
         shards: dict[int, Shard] = {}
         enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
-        monotonic = time.monotonic
         for _ in range(min(config.batch_records, len(backlog))):
             record = popleft()
             partition = record.partition
@@ -279,7 +296,8 @@ class Worker:
 
     def _commit(
         self, member: Member, writes: Sequence[Write], progress: Mapping[int, Committed]
-    ) -> None:
+    ) -> float:
+        """Makes a batch the truth, or drops it; the seconds to wait before the next."""
         try:
             ends = member.commit(writes, progress)
         except TransactionAborted as error:
@@ -292,11 +310,11 @@ class Worker:
             self._rebuilds += 1
             if self._rebuilds > MAX_REBUILDS:
                 raise
-            self._stopping.wait(RETRY_S)
-            return
+            return RETRY_S
         self._rebuilds = 0
         for partition in progress:
             self._settle(self._partitions.commit(partition, ends))
+        return 0.0
 
     def _settle(self, batch: Batch) -> None:
         """What follows a commit: effects, subscribers, the log of faults."""
