@@ -12,6 +12,7 @@ from kstate.log.kafka_member import KafkaMember
 from kstate.log.kafka_producer import KafkaProducer
 from kstate.log.kafka_reader import KafkaReader
 from kstate.log.kafka_topics import FRAMING_BYTES
+from kstate.log.kafka_transaction import Transactions
 from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
 
 BROKER_LIMIT_BYTES = 1_048_588
@@ -93,6 +94,18 @@ class KafkaLog:
     def owners(self, group: str, topic: str) -> Mapping[int, str]:
         """See the port."""
         return self._admin.owners(group, topic)
+
+    def end_orphan(self, group: str, instance: str) -> bool:
+        """See the port.  A producer that begins under the same transactional id ends the
+        transaction at once (KIP-98); its timeout would take ten seconds and the sweep after it."""
+        if instance in self._admin.members(group):
+            return False
+        transactions = Transactions(self._settings, instance)
+        try:
+            transactions.begin_life()
+        finally:
+            transactions.close()
+        return True
 
     def join(self, group: str, topic: str, instance: str) -> KafkaMember:
         """See the port."""

@@ -254,15 +254,22 @@ class KafkaAdmin:
 
     def owners(self, group: str, topic: str) -> dict[int, str]:
         """The client id of the member that owns each partition now."""
-        future = self._client.describe_consumer_groups([group])[group]
-        members = self._result(future, f"the group {group}").members
         return {
             place.partition: member.client_id
-            for member in members
+            for member in self._members(group)
             if member.assignment is not None
             for place in member.assignment.topic_partitions
             if place.topic == topic
         }
+
+    def members(self, group: str) -> set[str]:
+        """The client ids of a group's members, whether they own anything or not."""
+        return {member.client_id for member in self._members(group)}
+
+    def _members(self, group: str) -> Sequence[Any]:
+        future = self._client.describe_consumer_groups([group])[group]
+        members: Sequence[Any] = self._result(future, f"the group {group}").members
+        return members
 
 
 def _has_leaders(topic: Any) -> bool:

@@ -25,11 +25,13 @@ from kstate.log.kafka_reader import record_of
 from kstate.log.kafka_transaction import Transactions
 from kstate.log.port import Assignment, Committed, Polled
 
-COMMITTED_S = 0.5
+COMMITTED_S = 0.1
 """How long to wait for stable offsets at a time: an open transaction holds them back."""
 PROBE_S = 1.0
 SETTLE_S = 5.0
 """How long a revocation may take that needs no broker."""
+QUIET_POLLS = 3
+QUIET_S = 0.02
 TWIN_S = 3.0
 """How long a worker's join may come after the beginning of its transactions."""
 
@@ -65,6 +67,7 @@ class KafkaMember:
         self._gained: list[Assignment] = []
         self._gone: list[Assignment] = []
         self._away: KafkaError | None = None
+        self._answered = 0  # callbacks of rebalances
         self._twin = False  # another worker has taken the seat under this name
         self._closed = False
         self._transactions = Transactions(settings, instance)
@@ -92,6 +95,7 @@ class KafkaMember:
     # -- membership --------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._answered += 1
         # nothing is fetched before the recovery knows from where: `start` assigns for good
         consumer.incremental_assign([])
         for each in partitions:
@@ -101,6 +105,7 @@ class KafkaMember:
             self._gained.append(new)
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._answered += 1
         known = [each for each in partitions if each.partition in self._started]
         consumer.incremental_unassign(known)
         for each in partitions:
@@ -270,15 +275,19 @@ class KafkaMember:
         self._consumer.close()
 
     def _unsubscribe(self) -> None:
-        """Answers what is left of a rebalance.
+        """Answers what is left of a rebalance, until nothing comes any more.
 
         `Consumer.close` takes the answer to one that is still waiting for the answer to its own
         revocation, ends the group's thread, and then waits for ever in the callback of that.
         """
         self._consumer.unsubscribe()
         deadline = time.monotonic() + SETTLE_S
-        while self._owned and time.monotonic() < deadline:
-            self._consumer.poll(0.01)
+        quiet = 0
+        while quiet < QUIET_POLLS and time.monotonic() < deadline:
+            answered = self._answered
+            message = self._consumer.poll(QUIET_S)
+            silent = message is None and self._answered == answered and not self._owned
+            quiet = quiet + 1 if silent else 0
 
 
 def generation_of(group: bytes) -> int:

@@ -296,6 +296,10 @@ class Log(Protocol):
     def owners(self, group: str, topic: str) -> Mapping[int, str]:
         """Per partition, the instance that owns it now; partitions without one are absent."""
 
+    def end_orphan(self, group: str, instance: str) -> bool:
+        """Ends the transaction that an instance left open, which keeps its successors from the
+        group's stable progress; False, and nothing is done, while it is a member of the group."""
+
     def join(self, group: str, topic: str, instance: str) -> Member:
         """Takes a seat in the group that processes the topic."""
 

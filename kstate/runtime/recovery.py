@@ -22,6 +22,8 @@ from kstate.store.port import Checkpoint
 
 STALL_S = 60.0
 """A recovery that reads nothing for so long fails and says so."""
+ORPHAN_S = 0.5
+"""After how long the previous owner is looked for whose transaction holds the progress back."""
 CHUNK = 2_000
 WAIT_S = 0.02
 
@@ -85,12 +87,7 @@ class Recovery:
             self._reader = None
 
     def _run(self) -> Generator[bool, None, None]:
-        while True:
-            try:
-                self._committed = self._member.committed(self._partition)
-                break
-            except LogUnavailable:  # a transaction of the previous owner is still open
-                yield False
+        yield from self._await_progress()
         self._parsed = parsed = self._parse_progress()
         # not before: whatever the previous owner committed lies below these
         ends = {
@@ -118,6 +115,35 @@ class Recovery:
         yield from self._read(self._topics.journal, start, journal.end, self._fold)
         self._replay.end()
         self._settle(parsed, checkpoint, journal.end)
+
+    def _await_progress(self) -> Generator[bool, None, None]:
+        """Learns the stable progress, which a transaction of the previous owner may hold back."""
+        look_at = self._monotonic() + ORPHAN_S
+        while True:
+            try:
+                self._committed = self._member.committed(self._partition)
+                return
+            except LogUnavailable:
+                now = self._monotonic()
+                if now >= look_at:
+                    self._end_orphan()
+                    look_at = now + ORPHAN_S
+                yield False
+
+    def _end_orphan(self) -> None:
+        """Ends the previous owner's transaction when that was killed in the middle of it.
+
+        The progress it committed before names it, and is told although it is not stable.
+        """
+        group = self._topics.group
+        newest = self._log.progress(group, self._topics.commands).get(self._partition)
+        parsed = newest and Progress.parse(newest.offset, newest.metadata)
+        if not parsed or parsed[1] == self._member.instance:
+            return
+        if self._log.end_orphan(group, parsed[1]):
+            logger.info(
+                "%s:%d: ended what %s left open", self._topics.commands, self._partition, parsed[1]
+            )
 
     def _parse_progress(self) -> Progress | None:
         if self._committed is None:
