@@ -10,6 +10,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG ?=
+# most tests wait for something most of the time
+JOBS ?= 4
 
 .PHONY: help setup demo demo-kafka test lint format bench bench-kafka image clean
 
@@ -31,8 +33,8 @@ demo: $(STAMP) ## a year of flights through persistent processes (LOG=... for an
 demo-kafka: $(STAMP) ## the same on a Kafka that is started for it, with Docker or Java
 	$(BIN)/python -m demo --log kafka
 
-test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## all tests, those on a real Kafka included where there is Docker or Java
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
