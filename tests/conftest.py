@@ -13,6 +13,7 @@ pytest.register_assert_rewrite(
     "kstate.testing.log_contract_records",
     "kstate.testing.log_world",
     "kstate.testing.store_contract",
+    "faults",
     "world",
 )
 

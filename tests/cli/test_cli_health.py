@@ -62,7 +62,7 @@ def test_a_worker_whose_log_is_away_is_alive_and_not_well(
     def away(log: Log, group: str, topic: str, instance: str) -> None:
         raise LogUnavailable("nobody answers")
 
-    monkeypatch.setattr("world.FaultyLog.join", away)
+    monkeypatch.setattr("faults.FaultyLog.join", away)
     world.run(Shop)
     shell = shell_on({"KSTATE_PREFIX": world.prefix, "KSTATE_DATA": str(world.data)})
     world.until(lambda: shell("health", "shop", "--alive").exit_code == 0, "the loop turns")
