@@ -1,0 +1,286 @@
+"""What must hold of a run, read from all that was ever written.
+
+Each check gives its violations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from itertools import zip_longest
+from typing import Any
+
+from sim_model import Event, Model, Order, Reply, Sent
+from sim_program import Look, Purse
+from sim_world import CODEC, TOPICS, World
+
+from kstate.core.messages import Record
+from kstate.errors import BadCommand
+
+KINDS = {"Added": "added", "Taken": "taken", "Deleted": "deleted", "Noted": "noted"}
+
+
+class Evidence:
+    """The committed records of all topics, in the order of the log."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.orders: list[Order] = []
+        self.by_workers: set[tuple[int, int]] = set()  # commands that were sent in transactions
+        for partition in world.cluster.topic(TOPICS.commands).partitions:
+            for entry in partition.history:
+                if entry.committed and entry.record is not None:
+                    self.orders.append(_order(entry.record))
+                    if entry.transaction is not None:
+                        self.by_workers.add((partition.number, entry.offset))
+        self.events = self._events()
+        self.replies = self._replies()
+        self.dead = self._dead()
+        self.snapshots = [each for each in self._records(TOPICS.snapshots) if each.value]
+        self.model = Model(world.erased)
+        for order in self.orders:
+            self.model.run(order)
+        self.model.finish()
+
+    def _records(self, topic: str) -> list[Record]:
+        return [
+            entry.record
+            for partition in self.world.cluster.topic(topic).partitions
+            for entry in partition.history
+            if entry.committed and entry.record is not None
+        ]
+
+    def _events(self) -> dict[int, list[Event]]:
+        found = defaultdict(list)
+        for record in self._records(TOPICS.journal):
+            if record.value is None:
+                continue  # erased
+            key, _, seq = (record.key or b"").decode().rpartition("@")
+            event, headers = CODEC.decode_event(record.value), dict(record.headers)
+            found[record.partition].append(
+                Event(
+                    key,
+                    int(seq),
+                    KINDS[type(event).__name__],
+                    getattr(event, "n", 0),
+                    headers["command-id"].decode(),
+                    headers["source"].decode(),
+                )
+            )
+        return found
+
+    def _replies(self) -> dict[int, list[Reply]]:
+        kinds = {each.command_id: each.kind for each in self.orders}
+        found = defaultdict(list)
+        for record in self._records(TOPICS.replies):
+            command_id, headers = (record.key or b"").decode(), dict(record.headers)
+            position = headers["position"].decode()
+            found[int(position.partition(":")[0])].append(
+                Reply(
+                    command_id,
+                    headers["status"].decode(),
+                    _value(kinds.get(command_id, ""), record.value),
+                    int(headers["seq"]),
+                    headers.get("code", b"").decode(),
+                    position,
+                )
+            )
+        return found
+
+    def _dead(self) -> dict[int, list[tuple[str, str]]]:
+        found = defaultdict(list)
+        for record in self._records(TOPICS.dead_letters):
+            headers = dict(record.headers)
+            found[record.partition].append(
+                (headers["command-id"].decode(), headers["source"].decode())
+            )
+        return found
+
+    def may_run_again(self) -> dict[int, set[str]]:
+        """By partition, the ids of commands that offsets which expired told nothing more of: those
+        behind the newest event, which changed nothing."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for ends in self.world.expired:
+            for partition, end in ends.items():
+                sources = (int(e.source.partition(":")[2]) for e in self.model.events[partition])
+                newest = max((each for each in sources if each < end), default=-1)
+                found[partition] |= {
+                    each.command_id
+                    for each in self.orders
+                    if each.partition == partition and newest < each.offset < end
+                }
+        return found
+
+
+def _order(record: Record) -> Order:
+    headers = dict(record.headers)
+    kind, told = "junk", {}
+    try:
+        command = CODEC.decode_command(record.value, None, None)
+    except BadCommand:
+        pass
+    else:
+        kind = type(command).__name__
+        told = {each.name: getattr(command, each.name) for each in fields(command)}
+    expected = headers.get("expected-seq")
+    return Order(
+        record.partition,
+        record.offset,
+        (record.key or b"").decode(),
+        headers["command-id"].decode(),
+        kind,
+        told,
+        "reply-to" in headers,
+        None if expected is None else int(expected),
+    )
+
+
+def _value(kind: str, value: bytes | None) -> Any:
+    """A reply's value, as the model has it."""
+    if not value:
+        return None
+    if kind == "GetState":
+        state = CODEC.decode_state(value)
+        assert isinstance(state, Purse)
+        return state.total, state.changes
+    if kind == "Recite":
+        return "poem"
+    return CODEC.decode_reply(Look, value)
+
+
+# -- checks --------------------------------------------------------------------------------------
+
+
+def workers_never_failed(found: Evidence) -> Iterator[str]:
+    yield from found.world.failures
+
+
+def seqs_are_contiguous(found: Evidence) -> Iterator[str]:
+    restarts = {key for key, _ in found.world.erased}
+    for partition, events in found.events.items():
+        seqs: Counter[str] = Counter()
+        for event in events:
+            seqs[event.key] += 1
+            if event.seq == 1 and event.key in restarts and seqs[event.key] > 1:
+                restarts.remove(event.key)
+                seqs[event.key] = 1
+            if event.seq != seqs[event.key]:
+                yield f"{partition}: seq {event.seq} of {event.key}, not {seqs[event.key]}"
+                return
+
+
+def the_journal_is_the_models(found: Evidence) -> Iterator[str]:
+    for partition in range(3):
+        wanted = found.model.events[partition]
+        yield from _first_difference(partition, found.events[partition], wanted)
+
+
+def each_question_has_its_replies_once_and_in_order(found: Evidence) -> Iterator[str]:
+    again = found.may_run_again()
+    for partition in range(3):
+        wanted = found.model.replies[partition]
+        seen = _without_repeats(found.replies[partition], wanted, again[partition])
+        yield from _first_difference(partition, seen, wanted)
+
+
+def what_a_client_was_told_is_true(found: Evidence) -> Iterator[str]:
+    replies = Counter(reply.command_id for part in found.replies.values() for reply in part)
+    for command_id, count in found.world.client.answered.items():
+        if count > replies[command_id]:
+            yield f"{command_id} was answered {count} times, {replies[command_id]} times for good"
+
+
+def what_cannot_run_is_a_dead_letter(found: Evidence) -> Iterator[str]:
+    again = found.may_run_again()
+    for partition in range(3):
+        wanted = found.model.dead[partition]
+        seen = _without_repeats(found.dead[partition], wanted, again[partition])
+        yield from _first_difference(partition, seen, wanted)
+
+
+def each_sent_command_arrives_once(found: Evidence) -> Iterator[str]:
+    sent = sorted(
+        Sent(each.command_id, each.key, each.fields.get("n", 0))
+        for each in found.orders
+        if (each.partition, each.offset) in found.by_workers and len(each.command_id) == 32
+    )
+    wanted = sorted(found.model.sent)
+    forwarded = Counter(each for each in found.model.forwarded if len(each) == 32)
+    if Counter(sent) - Counter(wanted) or Counter(wanted) - Counter(sent) or forwarded:
+        yield f"sent {Counter(sent) - Counter(wanted)}, not {Counter(wanted) - Counter(sent)}"
+
+
+def each_lost_command_is_forwarded_once(found: Evidence) -> Iterator[str]:
+    arrived = Counter(
+        each.command_id
+        for each in found.orders
+        if (each.partition, each.offset) in found.by_workers and len(each.command_id) != 32
+    )
+    wanted = Counter(found.model.forwarded)
+    if arrived != wanted:
+        yield f"forwarded {arrived - wanted} too often, {wanted - arrived} too seldom"
+
+
+def snapshots_are_folds(found: Evidence) -> Iterator[str]:
+    for record in found.snapshots:
+        key = (record.key or b"").decode()
+        snapshot = CODEC.decode_snapshot(record.value or b"")
+        states = [*found.model.past_states[key], found.model.things[key].states]
+        state = None if snapshot.deleted else (snapshot.state.total, snapshot.state.changes)
+        if all(each.get(snapshot.seq, "none") != state for each in states):
+            yield f"{key}: the snapshot at {snapshot.seq} says {state}"
+
+
+def local_stores_are_the_topic(found: Evidence) -> Iterator[str]:
+    """What a store says it reflects is what the topic said by then."""
+    for place in found.world.places:
+        for (topic, partition), kept in getattr(place.store, "disk", {}).items():
+            if kept.checkpoint is None:
+                continue
+            newest: dict[bytes, bytes | None] = {}
+            for entry in found.world.cluster.partition(topic, partition).history:
+                if entry.committed and entry.offset < kept.checkpoint.snapshots_offset:
+                    assert entry.record is not None
+                    newest[entry.record.key or b""] = entry.record.value
+            wanted = {key: value for key, value in newest.items() if value is not None}
+            if wanted != kept.snapshots:
+                yield f"worker {place.number}: {partition} differs from its topic"
+
+
+def _first_difference(partition: int, found: list[Any], wanted: list[Any]) -> Iterator[str]:
+    for index, (one, other) in enumerate(zip_longest(found, wanted)):
+        if one != other:
+            yield f"{partition}, number {index}: {one}, in the model {other}"
+            return
+
+
+def _without_repeats(found: list[Any], wanted: list[Any], again: set[str]) -> list[Any]:
+    """What was found, less what commands that may run again told more than once."""
+    room, kept = Counter(wanted), []
+    for each in found:
+        if each[0] in again and room[each] == 0 and each in kept:
+            continue
+        room[each] -= 1
+        kept.append(each)
+    return kept
+
+
+CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+    workers_never_failed,
+    seqs_are_contiguous,
+    the_journal_is_the_models,
+    each_question_has_its_replies_once_and_in_order,
+    what_a_client_was_told_is_true,
+    what_cannot_run_is_a_dead_letter,
+    each_sent_command_arrives_once,
+    each_lost_command_is_forwarded_once,
+    snapshots_are_folds,
+    local_stores_are_the_topic,
+)
+
+
+def violations(world: World) -> list[tuple[str, str]]:
+    """Everything that is wrong with a run: the check's name, and what it says."""
+    found = Evidence(world)
+    return [(check.__name__, each) for check in CHECKS for each in check(found)]

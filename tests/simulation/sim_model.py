@@ -1,0 +1,209 @@
+"""What must come of commands in the order of the log: plain dicts and lists, one command at a time.
+
+Written from the description of the processor and of the rules, without the code of either; no
+batches, no snapshots, no memory limits, no partitions taken over.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+HOMES = {"f": 0, "g": 0, "n": 0, "a": 1, "c": 1, "h": 1, "b": 2, "d": 2, "e": 2}
+"""The partition, of three, that Kafka's default partitioner gives to each persist id."""
+WINDOW_IDS = 6
+FEE_EVERY = 4
+
+
+class Order(NamedTuple):
+    """A command as it stands in the log."""
+
+    partition: int
+    offset: int
+    key: str
+    command_id: str
+    kind: str  # "junk" for bytes that are no command
+    fields: Mapping[str, Any]
+    asks: bool
+    expected: int | None
+
+
+class Event(NamedTuple):
+    """An event; ``kind`` is added, taken, deleted or noted."""
+
+    key: str
+    seq: int
+    kind: str
+    n: int
+    command_id: str
+    source: str  # partition:offset of the command
+
+
+class Reply(NamedTuple):
+    """A reply; of a call that asked for the state its total and changes are the value."""
+
+    command_id: str
+    status: str
+    value: Any
+    seq: int
+    code: str
+    position: str
+
+
+class Sent(NamedTuple):
+    """A command on its way to another purse."""
+
+    command_id: str
+    key: str
+    n: int
+
+
+@dataclass
+class Thing:
+    """One purse."""
+
+    total: int = 0
+    changes: int = 0
+    seq: int = 0
+    past: dict[str, tuple[int, Any, bool]] = field(default_factory=dict)  # id → seq, value, kept
+    states: dict[int, tuple[int, int] | None] = field(default_factory=dict)  # None: deleted
+
+
+class Refused(Exception):
+    """Nothing of the command happens."""
+
+    def __init__(self, status: str, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+class Model:
+    """All purses of one run.
+
+    ``erased`` are the persist ids that an operator erased, each with the command offset of its
+    partition at which it did.
+    """
+
+    def __init__(self, erased: Sequence[tuple[str, int]] = ()) -> None:
+        self.things: dict[str, Thing] = defaultdict(Thing)
+        self.events: dict[int, list[Event]] = defaultdict(list)  # by partition
+        self.replies: dict[int, list[Reply]] = defaultdict(list)
+        self.dead: dict[int, list[tuple[str, str]]] = defaultdict(list)  # command id, source
+        self.sent: list[Sent] = []
+        self.forwarded: list[str] = []  # command ids
+        self.past_states: dict[str, list[dict[int, tuple[int, int] | None]]] = defaultdict(list)
+        self.executed = self.repeated = 0
+        self._newest: dict[int, int] = defaultdict(lambda: -1)  # partition → source of an event
+        self._erased = list(erased)
+
+    def run(self, order: Order) -> None:
+        """Runs one command; those of one partition must come in their order."""
+        for key, offset in [each for each in self._erased if HOMES[each[0]] == order.partition]:
+            if order.offset >= offset:
+                self.erase(key)
+                self._erased.remove((key, offset))
+        if HOMES[order.key] != order.partition:
+            self.forwarded.append(order.command_id)
+            return
+        thing = self.things[order.key]
+        known = thing.past.get(order.command_id)
+        if known is not None:
+            self.repeated += 1
+            seq, value, kept = known
+            self._reply(order, "ok" if kept else "duplicate", value if kept else None, seq)
+            return
+        try:
+            value, asked = self._execute(order, thing)
+        except Refused as no:
+            if no.status == "error":
+                self.dead[order.partition].append((order.command_id, _source(order)))
+            self._reply(order, no.status, None, thing.seq, no.code)
+            return
+        self._reply(order, "ok", value, asked)
+
+    def erase(self, key: str) -> None:
+        """Nothing is left of a purse."""
+        self.past_states[key].append(self.things.pop(key, Thing()).states)
+
+    def finish(self) -> None:
+        """Erases what was erased after the last command."""
+        for key, _ in self._erased:
+            self.erase(key)
+        self._erased = []
+
+    def _execute(self, order: Order, thing: Thing) -> tuple[Any, int]:
+        """The reply's value, and the seq it tells."""
+        if order.expected is not None and order.expected != thing.seq:
+            raise Refused("conflict", "")
+        kind, told = order.kind, order.fields
+        if kind == "junk":
+            raise Refused("error", "not-avro")
+        if kind == "Spoil":
+            raise Refused("error", "failed")
+        if kind == "GetState":
+            return (thing.total, thing.changes), thing.seq
+        if kind in ("Take", "Give") and thing.total < told["n"]:
+            raise Refused("rejected", "short")
+        self.executed += 1
+        before = thing.seq
+        value: Any = None
+        if kind in ("Put", "Recite"):
+            self._persist(order, thing, "added", told["n"])
+            value = "poem" if kind == "Recite" else thing.total
+        elif kind == "PutMany":
+            for _ in range(told["times"]):
+                self._persist(order, thing, "added", told["n"])
+            value = thing.total
+        elif kind in ("Take", "Give"):
+            self._persist(order, thing, "taken", told["n"])
+            value = thing.total  # the reply is made before the fee is charged
+            if told["n"] != 1 and thing.changes % FEE_EVERY == 0:
+                self._persist(order, thing, "taken", 1)
+        elif kind == "Look":
+            value = thing.total
+        elif kind == "Wipe":
+            self._persist(order, thing, "deleted", 0)
+        elif kind == "Nudge":
+            self._persist(order, thing, "noted", 0)
+        if kind in ("Give", "Nudge"):
+            n = told["n"] if kind == "Give" else 1
+            self.sent.append(Sent(_sent_id(order.command_id), told["to"], n))
+        if thing.seq != before:
+            kept = order.asks and kind != "Recite"
+            thing.past.pop(order.command_id, None)
+            thing.past[order.command_id] = (thing.seq, value, kept)
+            while len(thing.past) > WINDOW_IDS:
+                del thing.past[next(iter(thing.past))]
+        return value, thing.seq
+
+    def _persist(self, order: Order, thing: Thing, kind: str, n: int) -> None:
+        thing.seq += 1
+        if kind == "deleted":
+            thing.total = thing.changes = 0
+        elif kind != "noted":
+            thing.total += n if kind == "added" else -n
+            thing.changes += 1
+        state = None if kind == "deleted" else (thing.total, thing.changes)
+        thing.states[thing.seq] = state
+        self._newest[order.partition] = order.offset
+        event = Event(order.key, thing.seq, kind, n, order.command_id, _source(order))
+        self.events[order.partition].append(event)
+
+    def _reply(self, order: Order, status: str, value: Any, seq: int, code: str = "") -> None:
+        if order.asks:
+            position = f"{order.partition}:{self._newest[order.partition]}"
+            reply = Reply(order.command_id, status, value, seq, code, position)
+            self.replies[order.partition].append(reply)
+
+
+def _source(order: Order) -> str:
+    return f"{order.partition}:{order.offset}"
+
+
+def _sent_id(command_id: str) -> str:
+    """The id of the one command that a command sends, as the documents give it."""
+    return blake2b(f"ledger/{command_id}#0".encode(), digest_size=16).hexdigest()
