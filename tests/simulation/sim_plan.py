@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     max_tail: int
     rate: float  # of bad moments
     kept: bool  # whether workers keep a local store
+    batch_ms: int  # a look at the clock takes one: a batch may be cut after two commands
 
 
 class Plan(NamedTuple):
@@ -60,6 +61,7 @@ def plan_of(seed: int) -> Plan:
         max_tail=chance.choice((4, 8, 30)),
         rate=chance.choice((0.06, 0.10, 0.14)),
         kept=chance.random() < 0.75,
+        batch_ms=chance.choice((1, 2, 100)),
     )
     actions = [_action(chance, number) for number in range(chance.randrange(40, 70))]
     if chance.random() < 0.5:

@@ -87,7 +87,7 @@ class World:
         self.cluster.create(_specs())
         self.weather = Weather(self, plan.seed, settings.rate, only)
         self.client = Client(SimulatedLog(self.cluster, self.weather.client), CODEC, TOPICS)
-        self._config = Config(batch_records=settings.batch_records, batch_ms=100)
+        self._config = Config(batch_records=settings.batch_records, batch_ms=settings.batch_ms)
         policy = Policy(
             max_entities=settings.max_entities,
             max_tail=settings.max_tail,
