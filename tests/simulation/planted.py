@@ -32,7 +32,7 @@ from kstate.runtime.worker import Worker
 from kstate.testing.simulated_log import SimulatedLog
 from kstate.testing.simulated_member import SimulatedMember
 
-MAX_SEEDS = 400
+MAX_SEEDS = 1_000
 """Within which each must be found."""
 
 Plant = Callable[[], AbstractContextManager[object]]
@@ -103,6 +103,21 @@ def the_store_before_the_commit() -> Iterator[None]:
             owned = self._partitions[partition]
             assert owned.checkpoint is not None
             owned.store.apply(dict(owned.shard.batch.snapshots), owned.checkpoint)
+        return real(self, member, writes, progress)
+
+    with patch.object(Worker, "_commit", commit):
+        yield
+
+
+@plant
+def subscribers_told_before_the_commit() -> Iterator[None]:
+    real = Worker._commit
+
+    def commit(self: Worker, member: Any, writes: Any, progress: Mapping[int, Any]) -> float:
+        for partition in progress:
+            for event in self._partitions[partition].shard.batch.events:
+                for subscriber in self._subscribers:
+                    subscriber(event)
         return real(self, member, writes, progress)
 
     with patch.object(Worker, "_commit", commit):

@@ -55,7 +55,7 @@ class Client:
     def send(self, action: Action) -> None:
         """Sends a command for the first time."""
         command_id = f"c{action.number}"
-        headers: Headers = [("command-id", command_id.encode())]
+        headers: Headers = [] if action.nameless else [("command-id", command_id.encode())]
         if action.asks:
             headers.append(("reply-to", self._topics.replies.encode()))
         if action.expects:
@@ -91,6 +91,8 @@ class Client:
             self._producer.flush(1.0)
         except LogUnavailable:
             self.unknown += 1
+            if call.action.nameless:
+                return  # it would be another command
             if call not in self._again:
                 self._again.append(call)
 

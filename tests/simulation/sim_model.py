@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 HOMES = {"f": 0, "g": 0, "n": 0, "a": 1, "c": 1, "h": 1, "b": 2, "d": 2, "e": 2}
 """The partition, of three, that Kafka's default partitioner gives to each persist id."""
 WINDOW_IDS = 6
+LARGEST = 2**63 - 1
+"""What a state and a reply can hold."""
 FEE_EVERY = 4
 
 
@@ -121,7 +123,8 @@ class Model:
         except Refused as no:
             if no.status == "error":
                 self.dead[order.partition].append((order.command_id, _source(order)))
-            self._reply(order, no.status, None, thing.seq, no.code)
+            status = "error" if no.status == "untold" else no.status
+            self._reply(order, status, None, thing.seq, no.code)
             return
         self._reply(order, "ok", value, asked)
 
@@ -145,15 +148,20 @@ class Model:
         if kind == "Spoil":
             raise Refused("error", "failed")
         if kind == "GetState":
+            if thing.total > LARGEST:
+                raise Refused("untold", "state")
             return (thing.total, thing.changes), thing.seq
         if kind in ("Take", "Give") and thing.total < told["n"]:
             raise Refused("rejected", "short")
+        if self._spoilt(order, thing):
+            raise Refused("error", "failed")
         self.executed += 1
         before = thing.seq
         value: Any = None
-        if kind in ("Put", "Recite"):
-            self._persist(order, thing, "added", told["n"])
-            value = "poem" if kind == "Recite" else thing.total
+        if kind in ("Put", "Recite", "Swell"):
+            n = told["n"] * 2**60 if kind == "Swell" else told["n"]
+            self._persist(order, thing, "added", n)
+            value = {"Put": thing.total, "Recite": "poem"}.get(kind)
         elif kind == "PutMany":
             for _ in range(told["times"]):
                 self._persist(order, thing, "added", told["n"])
@@ -179,6 +187,20 @@ class Model:
             while len(thing.past) > WINDOW_IDS:
                 del thing.past[next(iter(thing.past))]
         return value, thing.seq
+
+    def _spoilt(self, order: Order, thing: Thing) -> bool:
+        """Whether a total that nothing can hold is to be told or saved."""
+        kind, told = order.kind, order.fields
+        if kind == "Save":
+            return thing.seq > 0 and thing.total > LARGEST
+        change = {
+            "Put": told.get("n", 0),
+            "PutMany": told.get("n", 0) * told.get("times", 0),
+            "Take": -told.get("n", 0),
+            "Give": -told.get("n", 0),
+            "Look": 0,
+        }.get(kind)
+        return order.asks and change is not None and thing.total + change > LARGEST
 
     def _persist(self, order: Order, thing: Thing, kind: str, n: int) -> None:
         thing.seq += 1

@@ -14,7 +14,7 @@ KINDS = (
     *("PutMany",) * 3,
     *("Take",) * 5,
     *("Give",) * 4,
-    *("Recite", "Look", "Save", "Wipe", "Spoil", "Nudge"),
+    *("Recite", "Look", "Save", "Wipe", "Spoil", "Nudge", "Swell"),
 )
 
 
@@ -29,6 +29,7 @@ class Action(NamedTuple):
     expects: bool = False  # that the entity is where the client saw it last
     lost: bool = False  # its producer uses another partitioner
     again: bool = False  # it is sent once more, later on
+    nameless: bool = False  # without a command id
 
 
 class Settings(NamedTuple):
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     max_tail: int
     rate: float  # of bad moments
     kept: bool  # whether workers keep a local store
+    upgrade: bool  # new lives have another snapshot_version from some moment on
     batch_ms: int  # a look at the clock takes one: a batch may be cut after two commands
 
 
@@ -61,6 +63,7 @@ def plan_of(seed: int) -> Plan:
         max_tail=chance.choice((4, 8, 30)),
         rate=chance.choice((0.06, 0.10, 0.14)),
         kept=chance.random() < 0.75,
+        upgrade=chance.random() < 0.3,
         batch_ms=chance.choice((1, 2, 100)),
     )
     actions = [_action(chance, number) for number in range(chance.randrange(40, 70))]
@@ -77,12 +80,17 @@ def _action(chance: random.Random, number: int) -> Action:
     kind = chance.choice(KINDS)
     key = chance.choice(KEYS[::2] if chance.random() < 0.6 else KEYS)
     fields: dict[str, Any] = {}
-    if kind in ("Put", "PutMany", "Take", "Give", "Recite", "Spoil"):
+    if kind in ("Put", "PutMany", "Take", "Give", "Recite", "Spoil", "Swell"):
         fields["n"] = chance.randrange(1, 10)
+    if kind == "Swell":
+        fields["n"] = 7  # two of them are too much
     if kind == "PutMany":
         fields["times"] = chance.randrange(2, 4)
     if kind in ("Give", "Nudge"):
         fields = {"to": chance.choice(KEYS), **fields}
+    if chance.random() < 0.04:
+        lost = chance.random() < 0.3
+        return Action(number, kind, key, fields, lost=lost, nameless=True)
     return Action(
         number,
         kind,

@@ -71,6 +71,13 @@ class Recite(Command[str]):
 
 
 @dataclass(frozen=True)
+class Swell(Command[None]):
+    """Adds so much that a few of them make a total which does not encode: no snapshot then."""
+
+    n: int
+
+
+@dataclass(frozen=True)
 class Look(Command[int]):
     """Persists nothing."""
 
@@ -135,6 +142,10 @@ class Ledger(Processor[Purse]):
     def recite(self, ctx: Context[Purse], cmd: Recite) -> str:
         ctx.persist(Added(cmd.n))
         return POEM * 2
+
+    @command
+    def swell(self, ctx: Context[Purse], cmd: Swell) -> None:
+        ctx.persist(Added(cmd.n * 2**60))
 
     @command
     def look(self, ctx: Context[Purse], cmd: Look) -> int:

@@ -19,7 +19,7 @@ COMMITS = 2
 
 _MASK = 2**64 - 1
 
-STALL_S = (3.0, 7.0, 11.0, 16.0)
+STALL_S = (3.0, 6.5, 7.5, 16.0)
 """From less than a session to more than a transaction's timeout."""
 
 

@@ -49,7 +49,7 @@ def simulate(plan: Plan, store: str = "", only: Collection[int] | None = None) -
     with tempfile.TemporaryDirectory(prefix="kstate-simulation-") as directory:
         world = World(plan, Path(directory), store, only)
         world.run()
-        counts = world.weather.counts + world.counts
+        counts = world.weather.counts + world.counts + world.crew.counts
         counts["sessions ended"] += world.cluster.sessions_ended
         counts["transactions timed out"] += world.cluster.transactions.timed_out
         counts["commands repeated"] += world.client.repeated
