@@ -125,6 +125,21 @@ def subscribers_told_before_the_commit() -> Iterator[None]:
 
 
 @plant
+def effects_before_the_commit() -> Iterator[None]:
+    real = Worker._commit
+
+    def commit(self: Worker, member: Any, writes: Any, progress: Mapping[int, Any]) -> float:
+        for partition in progress:
+            effects = self._partitions[partition].shard.batch.effects
+            self.effects.submit(effects)
+            effects.clear()
+        return real(self, member, writes, progress)
+
+    with patch.object(Worker, "_commit", commit):
+        yield
+
+
+@plant
 def a_record_of_an_assignment_that_is_over_is_kept() -> Iterator[None]:
     def lose(self: Worker, revoked: Sequence[Any]) -> None:
         for assignment in revoked:

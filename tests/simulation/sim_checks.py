@@ -233,8 +233,15 @@ def snapshots_are_folds(found: Evidence) -> Iterator[str]:
             yield f"{key}: the snapshot at {snapshot.seq} says {state}"
 
 
-def subscribers_hear_of_what_is_committed_alone(found: Evidence) -> Iterator[str]:
+def subscribers_and_effects_come_after_the_commit(found: Evidence) -> Iterator[str]:
     yield from found.world.crew.heard_too_early
+
+
+def an_effect_happens_at_most_once(found: Evidence) -> Iterator[str]:
+    lives = Counter(key for key, _ in found.world.erased)
+    for (persist_id, seq), count in found.world.crew.effects.items():
+        if count > 1 + lives[persist_id]:
+            yield f"{persist_id}: the effect of {seq} happened {count} times"
 
 
 def local_stores_are_the_topic(found: Evidence) -> Iterator[str]:
@@ -284,7 +291,8 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     each_sent_command_arrives_once,
     each_lost_command_is_forwarded_once,
     snapshots_are_folds,
-    subscribers_hear_of_what_is_committed_alone,
+    subscribers_and_effects_come_after_the_commit,
+    an_effect_happens_at_most_once,
     local_stores_are_the_topic,
 )
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kstate import Command, Context, Processor, Rejected, command, event, reaction
 
 FEE_EVERY = 4
 """Events of a purse's life, from one on whose taking is charged."""
+Effect = Callable[[str, int], None]
+"""Gets the persist id and the seq of the event it follows."""
+_effect: list[Effect] = []
 POEM = "all that was written, read aloud in full "
+
+
+def on_effect(effect: Effect) -> None:
+    """What `Put` does after its commit, from now on."""
+    _effect[:] = [effect]
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,7 @@ class Ledger(Processor[Purse]):
     @command
     def put(self, ctx: Context[Purse], cmd: Put) -> int:
         ctx.persist(Added(cmd.n))
+        ctx.after_commit(partial(_effect[0], ctx.persist_id, ctx.seq))
         return ctx.state.total
 
     @command

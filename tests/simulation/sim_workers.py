@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sim_model import HOMES
 from sim_plan import Settings
-from sim_program import Ledger
+from sim_program import Ledger, on_effect
 from sim_stores import Kept, KeptStore, SteppedStore
 from sim_weather import Weather
 
@@ -23,6 +24,7 @@ from kstate.core.policy import Policy
 from kstate.core.topics import Topics
 from kstate.errors import LogError
 from kstate.processor import definition_of
+from kstate.runtime.effects import Effects
 from kstate.runtime.partitions import Partitions
 from kstate.runtime.slot import Slot
 from kstate.runtime.startup import Surroundings
@@ -35,6 +37,7 @@ from kstate.testing.simulated_log import Killed, SimulatedLog
 
 PARTITIONS = 3
 TOMBSTONE_AGE_MS = 7 * 86_400_000
+MAX_SKEW_S = 120.0
 TOPICS = Topics.of("ledger")
 DEFINITION = definition_of(Ledger)
 CODEC = AvroCodec(DEFINITION)
@@ -51,12 +54,22 @@ class Place:
         self.log: SimulatedLog | None = None
         self.worker: Worker | None = None
         self.turns: Generator[float, None, None] | None = None
+        self.skew_s = 0.0  # of its clock
         self.wakes_s = 0.0
         self.busy = False  # in the middle of a turn: others go first
 
     def end(self) -> None:
         """Its present life is over."""
         self.log = self.worker = self.turns = None
+
+
+class EffectsAtOnce(Effects):
+    """Runs effects where they are submitted, without a thread."""
+
+    def submit(self, effects: Sequence[Callable[[], object]]) -> None:
+        """See `Effects`."""
+        for effect in effects:
+            effect()
 
 
 class Crew:
@@ -74,7 +87,11 @@ class Crew:
         self.upgraded = False  # new lives have another snapshot_version
         self.failures: list[str] = []
         self.heard_too_early: list[str] = []
+        self.effects: Counter[tuple[str, int]] = Counter()  # persist id and seq → how often
+        on_effect(self._affect)
         self.counts: Counter[str] = Counter()
+        for place in places:
+            place.skew_s = chance.uniform(-MAX_SKEW_S, MAX_SKEW_S)
         self._cluster = cluster
         self._weather = weather
         self._chance = chance
@@ -90,8 +107,8 @@ class Crew:
         self._machine = Machine(DEFINITION, CODEC, policy)
         self._other_machine = Machine(replace(DEFINITION, snapshot_version=2), CODEC, policy)
 
-    def _clock(self) -> float:
-        return self._cluster.now_s
+    def _clock(self, place: Place) -> float:
+        return self._cluster.now_s + place.skew_s
 
     def _monotonic(self) -> float:
         """Time passes a little with each look, so that slices and batches have an end."""
@@ -115,7 +132,7 @@ class Crew:
             log.max_record_bytes,
         )
         machine = self._other_machine if self.upgraded else self._machine
-        clock, monotonic = self._clock, self._monotonic
+        clock, monotonic = partial(self._clock, place), self._monotonic
         partitions = Partitions(
             machine,
             log,
@@ -130,6 +147,7 @@ class Crew:
             machine, log, slot, TOPICS, partitions, self._config, clock, monotonic
         )
         place.worker.subscribe(self._hear)
+        place.worker.effects = EffectsAtOnce()
         place.turns = place.worker.turns()
         place.wakes_s = 0.0
         self.counts["lives"] += 1
@@ -137,12 +155,22 @@ class Crew:
 
     def _hear(self, event: CommittedEvent) -> None:
         """A subscriber: what it hears of must be committed by now."""
-        key = f"{event.persist_id}@{event.seq}".encode()
-        home = self._cluster.partition(TOPICS.journal, HOMES[event.persist_id])
-        for entry in reversed(home.history):
-            if entry.committed and entry.record is not None and entry.record.key == key:
-                return
-        self.heard_too_early.append(f"{event.persist_id}: {event.event} at {event.seq}")
+        if not self._is_committed(event.persist_id, event.seq):
+            self.heard_too_early.append(f"{event.persist_id}: {event.event} at {event.seq}")
+
+    def _affect(self, persist_id: str, seq: int) -> None:
+        """An effect, likewise."""
+        self.effects[persist_id, seq] += 1
+        if not self._is_committed(persist_id, seq):
+            self.heard_too_early.append(f"{persist_id}: the effect of {seq}")
+
+    def _is_committed(self, persist_id: str, seq: int) -> bool:
+        key = f"{persist_id}@{seq}".encode()
+        home = self._cluster.partition(TOPICS.journal, HOMES[persist_id])
+        return any(
+            entry.committed and entry.record is not None and entry.record.key == key
+            for entry in reversed(home.history)
+        )
 
     def turn(self, place: Place) -> None:
         """One turn of a worker's loop, whatever comes of it."""
