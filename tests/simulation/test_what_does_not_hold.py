@@ -76,4 +76,4 @@ def test_retention_may_delete_the_marker_behind_the_last_command(world: World) -
     process(world, Action(1, "Nudge", "b", {"to": "a"}))
     for partition in world.cluster.topic(TOPICS.commands).partitions:
         partition.delete_before(partition.end)
-    process(world)
+    process(world, PUT)
