@@ -40,6 +40,7 @@ class Partition:
         self.store = store
         self.recovery: Recovery | None = recovery
         self.checkpoint: Checkpoint | None = None
+        self.missing: set[bytes] = set()  # what its store has yet to get: see `Snapshots.missing`
         self.began = began  # monotonic seconds
 
 
@@ -170,6 +171,7 @@ class Partitions:
 
     def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint
+        owned.missing = recovery.snapshots.missing()
         recovery.close()
         owned.recovery = None
         logger.info(
@@ -221,4 +223,8 @@ class Partitions:
             source=shard.source,
             at=int(self._clock() * 1000),
         )
-        owned.store.apply(dict(batch.snapshots), owned.checkpoint)
+        owned.missing -= batch.snapshots.keys()
+        kept = owned.checkpoint
+        if owned.missing:
+            kept = kept._replace(snapshots_offset=0)  # as `Snapshots.keep` says
+        owned.store.apply(dict(batch.snapshots), kept)

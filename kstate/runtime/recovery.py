@@ -219,6 +219,7 @@ class Recovery:
             ends = dict(self._member.commit(batch.writes, {self._partition: self._progress()}))
         done = shard.commit(ends)
         self.faults += done.faults
+        self.snapshots.renewed |= done.snapshots.keys()
         self.snapshots.keep(done.snapshots)
 
     def _progress(self) -> Committed:

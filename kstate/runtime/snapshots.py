@@ -40,6 +40,7 @@ class Snapshots:
         self.thorough = thorough
         self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
+        self.renewed: set[bytes] = set()  # snapshotted while the journal was read
         self._machine = machine
         self._topic = topic
         self._partition = partition
@@ -115,11 +116,16 @@ class Snapshots:
         # a deleted entity has no state that other folds would have made otherwise
         return None if version == expected or snapshot.deleted else OTHER_VERSION
 
+    def missing(self) -> set[bytes]:
+        """The persist ids that were passed over and have no newer snapshot yet."""
+        return self.passed_over.keys() - self.renewed
+
     def keep(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Writes to the store how far it reflects the log.
 
-        Snapshots that were passed over are to be met again by a recovery that comes before the
-        first commit: until then the committed low-water mark still counts them as covering.
+        Snapshots that were passed over are to be met again by the next recovery, until there are
+        newer ones: a worker that can read them counts them as covering, and moves the low-water
+        mark past their events.
         """
         reached = self.reached
         if self.passed_over:
