@@ -128,11 +128,11 @@ def test_seqs_bound_a_replay_on_both_ends(filled: Shell) -> None:
 
 def test_offsets_bound_a_replay_on_both_ends(filled: Shell) -> None:
     everything = lines(filled("replay", "shop", "--json").stdout)
-    found = lines(
-        filled("replay", "shop", "--json", "--from-offset", "1", "--to-offset", "1").stdout
-    )
+    offset = everything[1]["offset"]
+    bounds = ("--from-offset", str(offset), "--to-offset", str(offset))
+    found = lines(filled("replay", "shop", "--json", *bounds).stdout)
     assert found
-    assert places(found) == places([e for e in everything if e["offset"] == 1])
+    assert places(found) == places([e for e in everything if e["offset"] == offset])
 
 
 def test_times_bound_a_replay_on_both_ends(filled: Shell) -> None:
@@ -230,7 +230,7 @@ def test_progress_never_stands_between_the_data(filled: Shell, monkeypatch: Any)
     monkeypatch.setattr("kstate.cli.progress.PERIOD_S", 0.0)
     result = filled("replay", "shop", "--json")
     assert len(lines(result.stdout)) == 6
-    assert re.search(r"journal records: \d+ of about 6 \([\d,]+/s\)", result.stderr)
+    assert re.search(r"journal records: \d+ of about \d+ \([\d,]+/s\)", result.stderr)
 
 
 # -- state ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from world import World, header
 
@@ -37,7 +39,19 @@ class Cluster:
         config = {setting.replace("_", "."): value for setting, value in settings.items()}
         new = NewTopic(name, partitions, 1, config=config)
         self.admin.create_topics([new])[name].result(30)
+        # created, but a broker may not have heard of it yet
+        deadline = time.monotonic() + 30
+        while not self._known(name):
+            assert time.monotonic() < deadline, f"{name} was created, and is not there"
         return name
+
+    def _known(self, name: str) -> bool:
+        if name not in self.log.topics([name]):
+            return False
+        try:
+            return bool(self.settings(name))
+        except KafkaException:
+            return False
 
     def settings(self, topic: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
