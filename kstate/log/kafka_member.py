@@ -28,6 +28,8 @@ from kstate.log.port import Assignment, Committed, Polled
 COMMITTED_S = 0.1
 """How long to wait for stable offsets at a time: an open transaction holds them back."""
 PROBE_S = 1.0
+SILENCE_S = 5.0
+"""After how long without a message the brokers are asked whether they are there."""
 SETTLE_S = 5.0
 """How long a revocation may take that needs no broker."""
 QUIET_POLLS = 3
@@ -67,6 +69,7 @@ class KafkaMember:
         self._gained: list[Assignment] = []
         self._gone: list[Assignment] = []
         self._away: KafkaError | None = None
+        self._heard = time.monotonic()
         self._answered = 0  # callbacks of rebalances
         self._twin = False  # another worker has taken the seat under this name
         self._closed = False
@@ -145,8 +148,7 @@ class KafkaMember:
                 self._check(error)
             elif message.partition() in started:
                 records.append(record_of(message))
-        if self._away is not None and not records:
-            self._probe()  # a session that ended meanwhile is told when the brokers are back
+        self._look_after_brokers(bool(messages))
         revoked, self._gone = self._gone, []
         assigned, self._gained = self._gained, []
         return Polled(revoked, assigned, records)
@@ -171,13 +173,24 @@ class KafkaMember:
             self._refuse_twin()
         raise translate(error, f"{self._topic} cannot be read")
 
-    def _probe(self) -> None:
-        """Whether the brokers are back; raises `LogUnavailable` while they are not."""
+    def _look_after_brokers(self, heard: bool) -> None:
+        """Raises `LogUnavailable` while no broker answers.
+
+        librdkafka does not always tell that they are gone: after a silence they are asked.  What a
+        rebalance brought stays noted meanwhile, to be told when they are back.
+        """
+        now = time.monotonic()
+        if heard:
+            self._heard = now
+            return
+        if self._away is None and now - self._heard < SILENCE_S:
+            return
         try:
             self._consumer.list_topics(self._topic, timeout=PROBE_S)
         except KafkaException as error:
             raise LogUnavailable(f"no broker answers: {kafka_error(error).str()}") from error
         self._away = None
+        self._heard = time.monotonic()
 
     def start(self, partition: int, offset: int) -> None:
         """See the port."""

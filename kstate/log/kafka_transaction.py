@@ -3,7 +3,7 @@
 ===========================================  ===================================================
 librdkafka says                              what is done
 ===========================================  ===================================================
-retriable                                    the same call again, while there is time
+retriable, of init, commit and abort         the same call again, while there is time
 the transaction must be aborted              it is, and when that is confirmed: TransactionAborted,
                                              or Fenced when the group went on without the member
 fenced                                       Fenced: the producer is of no use any more
@@ -77,12 +77,10 @@ class Transactions:
         try:
             producer.begin_transaction()
             self._produce(writes, marked)
-            patience_s = self._patience_s
-            self._again(
-                lambda left_s: producer.send_offsets_to_transaction(offsets, group, left_s),
-                patience_s,
-            )
-            self._again(producer.commit_transaction, patience_s)
+            # not repeated, whatever the error says: the second call may wait for ever (librdkafka
+            # 2.16, a broker that went away meanwhile), and a new producer is the way on anyway
+            producer.send_offsets_to_transaction(offsets, group, self._patience_s)
+            self._again(producer.commit_transaction, self._patience_s)
         except KafkaException as error:
             raise self._after(error) from error
         except (EncodeError, BufferError, TypeError, ValueError) as error:

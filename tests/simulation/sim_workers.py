@@ -89,6 +89,7 @@ class Crew:
         self.heard_too_early: list[str] = []
         self.effects: Counter[tuple[str, int]] = Counter()  # persist id and seq → how often
         on_effect(self._affect)
+        self.left_disks: list[tuple[int, dict[tuple[str, int], Kept]]] = []  # worker, its disk
         self.counts: Counter[str] = Counter()
         for place in places:
             place.skew_s = chance.uniform(-MAX_SKEW_S, MAX_SKEW_S)
@@ -256,6 +257,8 @@ class Crew:
     def forget_stores(self) -> None:
         """Nothing is left but the log."""
         for place in self.places:
+            if isinstance(place.store, KeptStore):
+                self.left_disks.append((place.number, place.store.disk))
             place.store = MemoryStore(place.directory)
 
 
