@@ -25,7 +25,7 @@ from kstate.log.kafka_reader import record_of
 from kstate.log.kafka_transaction import Transactions
 from kstate.log.port import Assignment, Committed, Polled
 
-COMMITTED_S = 0.1
+COMMITTED_S = 0.5
 """How long to wait for stable offsets at a time: an open transaction holds them back."""
 PROBE_S = 1.0
 SILENCE_S = 5.0
@@ -69,6 +69,7 @@ class KafkaMember:
         self._gained: list[Assignment] = []
         self._gone: list[Assignment] = []
         self._away: KafkaError | None = None
+        self._delayed: list[KafkaError] = []
         self._heard = time.monotonic()
         self._answered = 0  # callbacks of rebalances
         self._twin = False  # another worker has taken the seat under this name
@@ -139,15 +140,18 @@ class KafkaMember:
 
     def poll(self, max_records: int, timeout_s: float) -> Polled:
         """See the port."""
+        self._raise_delayed()
         messages = self._consume(max_records, timeout_s)
         started = self._started
         records: list[Record] = []
         for message in messages:
             error = message.error()
             if error is not None:
-                self._check(error)
+                self._delayed.append(error)
             elif message.partition() in started:
                 records.append(record_of(message))
+        if not records:
+            self._raise_delayed()
         self._look_after_brokers(bool(messages))
         revoked, self._gone = self._gone, []
         assigned, self._gained = self._gained, []
@@ -160,10 +164,19 @@ class KafkaMember:
                 return ()
             if max_records < 2:
                 return (first,)
+        except KafkaException as error:
+            raise translate(error, f"{self._topic} cannot be read") from error
+        try:
             # `consume` with a timeout would wait for all it was asked for
             return (first, *self._consumer.consume(max_records - 1, 0))
         except KafkaException as error:
-            raise translate(error, f"{self._topic} cannot be read") from error
+            self._delayed.append(kafka_error(error))
+            return (first,)
+
+    def _raise_delayed(self) -> None:
+        """Raises what was met among records: these came first and are not lost by it."""
+        while self._delayed:
+            self._check(self._delayed.pop(0))
 
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:

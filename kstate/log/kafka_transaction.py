@@ -17,6 +17,7 @@ version 1, where the delayed end of one transaction may hit the next (KAFKA-1775
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from kstate.core.messages import Write
-from kstate.errors import EncodeError
+from kstate.errors import EncodeError, OutcomeUnknown
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
     after_abort,
@@ -36,6 +37,7 @@ from kstate.log.kafka_errors import (
 
 INIT_S = 10.0
 ABORT_S = 5.0
+LATE_S = 1.0
 FULL_WAIT_S = 0.05
 
 logger = logging.getLogger("kstate.kafka")
@@ -52,6 +54,7 @@ class Transactions:
         self._patience_s = int(properties["transaction.timeout.ms"]) / 1000
         self._producer = client_of(Producer, properties)
         self._bounds: Bounds = {}
+        self._stuck = False
         self._instance = instance
 
     def begin_life(self) -> None:
@@ -77,9 +80,7 @@ class Transactions:
         try:
             producer.begin_transaction()
             self._produce(writes, marked)
-            # not repeated, whatever the error says: the second call may wait for ever (librdkafka
-            # 2.16, a broker that went away meanwhile), and a new producer is the way on anyway
-            producer.send_offsets_to_transaction(offsets, group, self._patience_s)
+            self._send_offsets(offsets, group)
             self._again(producer.commit_transaction, self._patience_s)
         except KafkaException as error:
             raise self._after(error) from error
@@ -88,6 +89,27 @@ class Transactions:
             raise EncodeError(f"a record cannot be written: {error}") from error
         producer.poll(0)
         return self._bounds
+
+    def _send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:
+        """Once, and in a thread that can be left behind: in librdkafka 2.16 the call may wait for
+        ever, beyond its timeout, when the coordinator goes away in the middle of it."""
+        failed: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(offsets, group, self._patience_s)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failed.append(error)
+
+        producer = self._producer
+        thread = threading.Thread(target=send, name="kstate-offsets", daemon=True)
+        thread.start()
+        thread.join(self._patience_s + LATE_S)
+        if thread.is_alive():
+            self._stuck = True
+            raise OutcomeUnknown(f"{self._instance} got no answer about its offsets")
+        if failed:
+            raise failed[0]
 
     def _produce(self, writes: Sequence[Write], marked: set[int]) -> None:
         produce = self._producer.produce
@@ -144,5 +166,6 @@ class Transactions:
 
     def close(self) -> None:
         """Drops the producer, with whatever it has under way."""
-        self._producer.purge()
+        if not self._stuck:  # its thread keeps a producer that hangs until the process ends
+            self._producer.purge()
         del self._producer
