@@ -24,7 +24,9 @@ def main(servers: str, seed: int) -> None:
     log.create_topics([TopicSpec(topic, 4, "delete")])
     for number in range(ROUNDS):
         group = f"{topic}-{number % 4}"
-        members = [log.join(group, topic, f"i-{each}") for each in range(chance.choice([1, 2]))]
+        members = [
+            log.join(group, topic, f"{topic}-{each}") for each in range(chance.choice([1, 2]))
+        ]
         until = time.monotonic() + chance.choice([0, 0.01, 0.05, 0.1, 0.2, 0.5])
         while time.monotonic() < until:
             for member in members:

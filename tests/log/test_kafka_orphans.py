@@ -50,7 +50,7 @@ def test_the_progress_is_stable_at_once_when_an_orphans_transaction_is_ended(
     world: World, bootstrap: str
 ) -> None:
     topic, group, gone = world.topic(1), world.group(), f"gone-{uuid.uuid4().hex}"
-    seat = world.owner(group, topic)
+    seat = world.owner(group, topic, f"heir-{uuid.uuid4().hex}")
     seat.member.commit([], {0: Committed(7, "before")})
     left = leave_open(bootstrap, gone, group, topic)
     with pytest.raises(LogUnavailable):
