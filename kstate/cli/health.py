@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
-from kstate.cli.options import common, examples, reference
+from kstate.cli.options import common, data_directory, examples, reference
 from kstate.cli.output import line
 from kstate.config import Config
 from kstate.core.topics import Topics
@@ -22,12 +21,7 @@ MAX_AGE_S = 30.0
 @click.command(epilog=examples("kstate health bank", "kstate health bank --alive"))
 @common
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where the workers' notes are kept; .kstate by default.",
-)
+@data_directory("the workers' notes")
 @click.option(
     "--workers",
     type=click.IntRange(1),

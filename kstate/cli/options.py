@@ -53,6 +53,25 @@ def json_flag(what: str) -> Callable[[F], F]:
     return click.option("--json", "as_jsons", is_flag=True, help=f"Print {what}.")
 
 
+def data_directory(what: str) -> Callable[[F], F]:
+    """``--data``: where ``what`` are kept."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help=f"Where {what} are kept; .kstate by default.",
+    )
+
+
+partitions = click.option(
+    "--partitions",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Partitions of a new processor, fixed for its life; 8 by default.",
+)
+"""``--partitions``: a setting."""
+
+
 def timeout(what: str) -> Callable[[F], F]:
     """``--timeout``: how many seconds to wait for ``what``."""
     return click.option(

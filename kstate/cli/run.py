@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from kstate.cli.options import code_of, common, examples
+from kstate.cli.options import code_of, common, data_directory, examples, partitions
 from kstate.cli.starting import Starting
 from kstate.cli.stopping import Stopping
 from kstate.config import Config
@@ -39,18 +38,8 @@ logger = logging.getLogger("kstate.run")
     metavar="NAME",
     help="Where snapshots are at hand: sqlitedict (the default), rocksdb or memory.",
 )
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where the stores and the worker's name are kept; .kstate by default.",
-)
-@click.option(
-    "--partitions",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Partitions of a new processor, fixed for its life; 8 by default.",
-)
+@data_directory("the stores and the worker's name")
+@partitions
 @click.option(
     "--workers",
     type=click.IntRange(1),
