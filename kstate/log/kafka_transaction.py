@@ -131,11 +131,7 @@ class Transactions:
 
     def _again(self, call: Callable[[float], None], patience_s: float) -> None:
         """Calls, with the seconds that are left, until it succeeds, fails for good, or there is no
-        time any more.
-
-        Without an end a call that was repeated while the brokers were away waits for ever, even
-        when they are back.
-        """
+        time any more."""
         deadline = time.monotonic() + patience_s
         left_s = patience_s
         while True:

@@ -81,7 +81,7 @@ def survey(log: Log, topics: Topics, partitions: int | None, new: int) -> Survey
     if partitions is not None and partitions != count:
         text = (
             f"has {count} partitions, not {partitions}: the count is fixed for the life of a "
-            "processor; leave it out, or export the journal and import it elsewhere"
+            "processor; leave it out"
         )
         findings.append(Finding("wrong", next(name for name in shared if name in there), text))
     for spec in specs:
@@ -199,8 +199,8 @@ def since_it_began(
     if meta.get("partitions") != today["partitions"]:
         text = (
             f"has {today['partitions']} partitions, but the processor began with "
-            f"{meta.get('partitions')}: the count is fixed for its life; export the journal and "
-            "import it elsewhere"
+            f"{meta.get('partitions')}: the count is fixed for its life; restore the topic, or "
+            "give the processor a new prefix"
         )
         found.append(Finding("wrong", topics.commands, text))
     before = meta.get("topics", {})
