@@ -145,24 +145,28 @@ class KafkaAdmin:
         """The topics that exist, of these, as Kafka describes them."""
         if not names:
             return {}
-        found = {}
-        for name, future in self._client.describe_topics(TopicCollection(list(names))).items():
-            try:
-                found[name] = self._result(future, f"the topic {name}")
-            except TopicError:
-                continue  # there is none of this name, or none can be
-        return found
+        futures = self._client.describe_topics(TopicCollection(list(names)))
+        return self._of_existing(futures, "the topic")
 
     def _describe(self, names: Sequence[str]) -> dict[str, TopicInfo]:
         described = self._described(names)
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in described]
         if not resources:
             return {}
-        configs = {
-            resource.name: self._result(future, f"the settings of {resource.name}")
-            for resource, future in self._client.describe_configs(resources).items()
-        }
-        return {name: info_of(name, described[name], configs[name]) for name in described}
+        futures = self._client.describe_configs(resources)
+        # a topic may be deleted between the two questions
+        configs = self._of_existing({r.name: f for r, f in futures.items()}, "the settings of")
+        return {name: info_of(name, described[name], config) for name, config in configs.items()}
+
+    def _of_existing(self, futures: Mapping[str, Future[Any]], what: str) -> dict[str, Any]:
+        """The answers for topics that exist."""
+        found = {}
+        for name, future in futures.items():
+            try:
+                found[name] = self._result(future, f"{what} {name}")
+            except TopicError:
+                continue  # there is none of this name, or none can be
+        return found
 
     def smallest_record_bytes(self, limit: int) -> int:
         """The smallest limit of a record over the topics asked about so far, at most ``limit``."""
