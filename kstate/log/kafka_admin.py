@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -28,6 +28,8 @@ from kstate.errors import KStateError, LogError, LogUnavailable, TopicError
 from kstate.log.kafka_errors import client_of, kafka_error, translate
 from kstate.log.kafka_topics import INTERNAL, info_of, settings_of
 from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
+
+Answer = TypeVar("Answer")
 
 CONNECT_S = 10.0
 """How long to wait for a cluster that does not answer."""
@@ -212,12 +214,16 @@ class KafkaAdmin:
     def _ask(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[int, int]:
-        """One offset per partition; asked again while a leader is about to be known."""
-        deadline = time.monotonic() + REQUEST_S
+        """One offset per partition."""
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        return self._patiently(lambda: self._ask_once(topic, asked, isolation))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """An answer, asked for again while a leader or a coordinator is about to be known."""
+        deadline = time.monotonic() + REQUEST_S
         while True:
             try:
-                return self._ask_once(topic, asked, isolation)
+                return ask()
             except LogUnavailable:
                 if time.monotonic() > deadline:
                     raise
@@ -248,8 +254,12 @@ class KafkaAdmin:
         """What a group has committed for a topic."""
         places = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]
         request = [ConsumerGroupTopicPartitions(group, places)]
-        future = self._client.list_consumer_group_offsets(request)[group]
-        found = self._result(future, f"the offsets of the group {group}").topic_partitions
+
+        def ask() -> Any:
+            future = self._client.list_consumer_group_offsets(request)[group]
+            return self._result(future, f"the offsets of the group {group}")
+
+        found = self._patiently(ask).topic_partitions
         return {
             each.partition: Committed(each.offset, each.metadata or "")
             for each in found
@@ -271,8 +281,11 @@ class KafkaAdmin:
         return {member.client_id for member in self._members(group)}
 
     def _members(self, group: str) -> Sequence[Any]:
-        future = self._client.describe_consumer_groups([group])[group]
-        members: Sequence[Any] = self._result(future, f"the group {group}").members
+        def ask() -> Any:
+            future = self._client.describe_consumer_groups([group])[group]
+            return self._result(future, f"the group {group}")
+
+        members: Sequence[Any] = self._patiently(ask).members
         return members
 
 
