@@ -140,7 +140,7 @@ class Load:
         for _ in range(TIMES):
             try:
                 return send()
-            except LogUnavailable:
+            except (LogUnavailable, CallTimeout):
                 self._count("sent again")
         return send()
 
