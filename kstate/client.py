@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from kstate.client_links import Links
 from kstate.codec.port import Messages
 from kstate.core.context import Machine
 from kstate.core.messages import Command, GetState, Headers, Write
 from kstate.core.topics import Topics, encode_persist_id
-from kstate.errors import CallTimeout, ConfigError, KStateError, LogUnavailable, TopicError
-from kstate.log.port import Log, Producer, Sender
+from kstate.errors import CallTimeout, ConfigError, KStateError, LogUnavailable, NotSent
+from kstate.log.port import Log, Sender
 from kstate.processor import Processor, name_of
-from kstate.query import Events, Journal, missing
+from kstate.query import Events, Journal
 from kstate.query import ProcessorRef as ProcessorRef
-from kstate.replies import Call, Replies
+from kstate.replies import Call
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -65,10 +66,8 @@ class Client:
         self._messages_of = messages_of
         self._machine_of = machine_of
         self._lock = threading.RLock()
-        self._producer: Producer | None = None
-        self._replies: dict[str, Replies] = {}
+        self._links = Links(log)
         self._messages: dict[Any, Messages] = {}
-        self._checked: set[str] = set()
         self._closed = False
 
     @property
@@ -126,7 +125,8 @@ class Client:
         extra = caller_headers(headers)
         command_id = command_id or new_command_id()
         write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
-        self._producer_for(processor).send(write, sender)
+        self._check_open()
+        self._links.producer(self._topics(processor)).send(write, sender)
         return command_id
 
     def call(
@@ -143,7 +143,8 @@ class Client:
         """Sends a command and waits for its reply, up to ``timeout`` seconds.
 
         Raises `Rejected`, `Conflict`, `CommandFailed`, `AlreadyDone`, or `CallTimeout`: then
-        repeat it with the same ``command_id`` to get the original answer.
+        repeat it with the same ``command_id`` to get the original answer.  Its kind `NotSent` says
+        that the log was not reached in that time.
         """
         deadline = time.monotonic() + timeout
         call = self.begin(
@@ -168,7 +169,7 @@ class Client:
         """Sends a command whose reply is awaited elsewhere; many may be under way at once.
 
         Returns once the command is stored; raises `CallTimeout` when it is not within ``timeout``
-        seconds.
+        seconds, and `NotSent` when not even the log was reached in that time.
         """
         messages = self.messages(processor)
         value = messages.encode_command(name_of(processor), command)
@@ -192,9 +193,16 @@ class Client:
         timeout: float = FLUSH_S,
     ) -> Call:
         """`begin` of a command that is already encoded; ``decode`` makes a value of its reply."""
+        deadline = time.monotonic() + timeout
         given = caller_headers(headers)
         command_id = command_id or new_command_id()
-        replies = self._listen(processor)
+        self._check_open()
+        topics = self._topics(processor)
+        try:
+            replies = self._links.replies(topics, timeout)
+            producer = self._links.producer(topics, deadline - time.monotonic())
+        except LogUnavailable as error:
+            raise NotSent(command_id, timeout, self._log.url) from error
         extra: Headers = [
             ("reply-to", replies.topic.encode()),
             ("reply-partition", b"%d" % replies.partition),
@@ -203,14 +211,12 @@ class Client:
         call = replies.expect(command_id, decode)
         try:
             sender = Sender()  # it fails for its own record, and for no other's
-            producer = self._producer_for(processor)
             write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
             producer.send(write, sender)
-            producer.flush(timeout, sender)
-        except (
-            LogUnavailable
-        ) as error:  # it may be stored all the same, later or without our notice
+            producer.flush(max(0.0, deadline - time.monotonic()), sender)
+        except LogUnavailable as error:
             call.abandon()
+            # it may be stored all the same, later or without our notice
             raise CallTimeout(command_id, timeout) from error
         except BaseException:
             call.abandon()
@@ -274,8 +280,7 @@ class Client:
         The casts of threads that have ended count as its own, those of other threads do not.
         ``sender`` flushes the casts with that sender instead.
         """
-        if self._producer is not None:
-            self._producer.flush(timeout, sender)
+        self._links.flush(timeout, sender)
 
     def close(self) -> None:
         """Flushes for all threads, ends its own, releases the log; idempotent.
@@ -287,11 +292,8 @@ class Client:
                 return
             self._closed = True
         try:
-            if self._producer is not None:
-                self._producer.close()
+            self._links.close()
         finally:
-            for replies in self._replies.values():
-                replies.close()
             self._log.close()
 
     def __enter__(self) -> Client:
@@ -341,31 +343,6 @@ class Client:
             headers.append(("expected-seq", b"%d" % expected_seq))
         topic, key = self._topics(processor).commands, encode_persist_id(persist_id)
         return Write(topic, None, key, value, headers + extra, int(time.time() * 1000))
-
-    def _producer_for(self, processor: ProcessorRef) -> Producer:
-        topics = self._topics(processor)
-        with self._lock:
-            self._check_open()
-            if topics.commands not in self._checked:
-                if topics.commands not in self._log.topics([topics.commands]):
-                    raise TopicError(missing(topics))
-                self._checked.add(topics.commands)
-            if self._producer is None:
-                self._producer = self._log.producer()
-            return self._producer
-
-    def _listen(self, processor: ProcessorRef) -> Replies:
-        topics = self._topics(processor)
-        with self._lock:
-            self._check_open()
-            replies = self._replies.get(topics.replies)
-            if replies is None:
-                info = self._log.topics([topics.replies]).get(topics.replies)
-                if info is None:
-                    raise TopicError(missing(topics))
-                replies = Replies(self._log, topics.replies, info.partitions)
-                self._replies[topics.replies] = replies
-            return replies
 
 
 def new_command_id() -> str:

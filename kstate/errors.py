@@ -77,6 +77,18 @@ class CallTimeout(KStateError):
         )
 
 
+class NotSent(CallTimeout):
+    """The log was not reached in time: the command was not sent, and has not run."""
+
+    exit_code = 31
+
+    def __init__(self, command_id: str, timeout_s: float, log: str) -> None:
+        self.command_id = command_id
+        KStateError.__init__(
+            self, f"{log} did not answer within {timeout_s:g} s: the command was not sent"
+        )
+
+
 class CommandFailed(KStateError):
     """The command could not be executed: nothing was persisted, and it is in the dead letters."""
 

@@ -261,7 +261,7 @@ def test_a_state_that_is_not_reached_yet_says_where_the_entity_is(filled: Shell)
 
 def test_without_a_worker_the_state_now_times_out(filled: Shell, world: World) -> None:
     world.stop()
-    assert filled("state", "shop", "o-1", "--timeout", "0.05").exit_code == 12
+    assert filled("state", "shop", "o-1", "--timeout", "3").exit_code == 12
 
 
 def test_the_flag_comes_before_the_environment_and_the_file(

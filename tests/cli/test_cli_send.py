@@ -111,7 +111,7 @@ def test_a_call_that_nobody_answers_times_out_and_names_the_command_id(
     shell: Shell, world: World
 ) -> None:
     world.stop()
-    options = ("--timeout", "0.05", "--command-id", "c-1")
+    options = ("--timeout", "3", "--command-id", "c-1")
     result = shell("call", "shop", "o-1", "Put", "count=5", *options)
     assert result.exit_code == 12
     assert "repeat it with command id c-1" in result.stderr

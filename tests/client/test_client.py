@@ -51,9 +51,15 @@ def test_a_processor_may_be_given_by_its_name(world: World) -> None:
     ]
 
 
-def test_a_call_without_a_worker_times_out(world: World) -> None:
+def connected_without_a_worker(world: World) -> None:
+    """The client has been answered once: what it sends now is sent, and has no answer."""
     world.run(Counter)
+    world.call(Counter, "a", Look())
     world.stop()
+
+
+def test_a_call_without_a_worker_times_out(world: World) -> None:
+    connected_without_a_worker(world)
     with pytest.raises(CallTimeout) as timeout:
         world.client.call(Counter, "a", Add(5), timeout=0.05)
     assert str(timeout.value) == (
@@ -65,8 +71,7 @@ def test_a_call_without_a_worker_times_out(world: World) -> None:
 def test_a_call_that_timed_out_is_repeated_with_its_id_for_the_original_answer(
     world: World,
 ) -> None:
-    world.run(Counter)
-    world.stop()
+    connected_without_a_worker(world)
     with pytest.raises(CallTimeout) as timeout:
         world.client.call(Counter, "a", Add(5), timeout=0.05)
     world.cast(Counter, "a", Add(7))
@@ -340,8 +345,7 @@ def test_a_past_state_needs_the_processors_class(world: World) -> None:
 
 
 def test_asking_for_a_state_without_an_owner_times_out(world: World) -> None:
-    world.run(Counter)
-    world.stop()
+    connected_without_a_worker(world)
     with pytest.raises(CallTimeout):
         world.client.state(Counter, "a", timeout=0.05)
 
