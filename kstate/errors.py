@@ -22,6 +22,10 @@ class ConfigError(KStateError):
     exit_code = 3
 
 
+class NoSuchLog(ConfigError):
+    """There is no log at a URL: it was mistyped, or no worker has run there yet."""
+
+
 class DefinitionError(KStateError):
     """Mistakes in a processor, command, event or state class: all of them at once."""
 
@@ -191,6 +195,10 @@ class TopicError(LogError):
     """A topic is missing or has other settings than the processor needs."""
 
     exit_code = 32
+
+
+class ProcessorAbsent(TopicError):
+    """A processor's topics or schemas are not on this log: no worker of it has run here yet."""
 
 
 class TransactionAborted(LogError):

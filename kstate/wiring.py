@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from kstate.client import Client, ProcessorRef
 from kstate.codec.avro import AvroCodec
@@ -22,7 +22,7 @@ from kstate.config import DEFAULT_PARTITIONS, Config, kafka_properties
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
-from kstate.errors import ConfigError, KStateError, SchemaError
+from kstate.errors import ConfigError, KStateError, NoSuchLog, SchemaError
 from kstate.log.port import Log
 from kstate.processor import Processor, definition_of
 from kstate.runtime.partitions import Partitions
@@ -37,15 +37,18 @@ STORES = "kstate.stores"
 AnyProcessor = type[Processor[Any]]
 
 
-def open_log(url: str, kafka: Mapping[str, str] | None = None) -> Log:
+def open_log(url: str, kafka: Mapping[str, str] | None = None, *, create: bool = True) -> Log:
     """The log at ``url``; raises `ConfigError` for one that is no log's.
 
-    ``kafka`` are librdkafka's properties, by default those of the environment.
+    ``kafka`` are librdkafka's properties, by default those of the environment.  ``create``: an
+    embedded log whose file is not there is made; otherwise it raises `NoSuchLog`.
     """
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
         from kstate.log.embedded import EmbeddedLog
 
+        if not create:
+            _refuse_missing(url)
         return EmbeddedLog.from_url(url)
     if scheme == "kafka":
         from kstate.log.kafka import KafkaLog
@@ -54,6 +57,14 @@ def open_log(url: str, kafka: Mapping[str, str] | None = None) -> Log:
     raise ConfigError(
         f"{url!r} names no log: write kafka://HOST:PORT or sqlite:FILE, like sqlite:bank.db"
     )
+
+
+def _refuse_missing(url: str) -> None:
+    path = unquote(urlsplit(url).path)
+    if path not in ("", ":memory:") and not Path(path).exists():
+        raise NoSuchLog(
+            f"there is no log at {url}: check its name, or start a worker on it (kstate run)"
+        )
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -189,9 +200,10 @@ def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = Non
 
     ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
     environment (``KSTATE_KAFKA_SASL_PASSWORD``).  Raises `ConfigError` for a URL that names no log,
-    `LogError` for a log that cannot be used.
+    `NoSuchLog` for an embedded log that no worker has made yet, `LogError` for a log that cannot be
+    used.
     """
-    log = open_log(url, kafka)
+    log = open_log(url, kafka, create=False)
 
     def messages(topics: Topics, processor: ProcessorRef) -> Messages:
         if not isinstance(processor, str):

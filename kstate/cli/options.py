@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -15,6 +14,7 @@ from kstate.errors import ConfigError, KStateError
 
 if TYPE_CHECKING:
     from kstate.client import Client, ProcessorRef
+    from kstate.log.port import Log
     from kstate.processor import Processor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,25 +108,21 @@ def common(function: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def existing_log(config: Config) -> str:
-    """The log's URL, for a command that must not make a new log of a mistyped name.
+def opened(config: Config) -> Log:
+    """The log that the settings name, for a command that must not make one of a mistyped name.
 
-    Raises `ConfigError` when the embedded log has no file.
+    Raises `NoSuchLog` when the embedded log has no file.
     """
-    parts = urlsplit(config.log)
-    if parts.scheme == "sqlite" and not Path(unquote(parts.path)).exists():
-        raise ConfigError(
-            f"there is no log at {config.log}: name it with --log or KSTATE_LOG, or start a worker "
-            "on it (kstate run)"
-        )
-    return config.log
+    from kstate.wiring import open_log
+
+    return open_log(config.log, config.kafka, create=False)
 
 
 def connected(config: Config) -> Client:
-    """A client of the log that the settings name; raises as `existing_log` does."""
+    """A client of the log that the settings name; raises as `opened` does."""
     from kstate.wiring import connect
 
-    return connect(existing_log(config), prefix=config.prefix, kafka=config.kafka)
+    return connect(config.log, prefix=config.prefix, kafka=config.kafka)
 
 
 def reference(target: str, config: Config) -> ProcessorRef:

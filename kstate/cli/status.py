@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, json_flag, reference
+from kstate.cli.options import common, examples, json_flag, opened, reference
 from kstate.cli.output import as_json, line, moment
 from kstate.config import Config
 from kstate.core.messages import Progress, Record
@@ -58,10 +58,8 @@ def status(config: Config, targets: tuple[str, ...], as_jsons: bool) -> None:
     TARGET is the name of a processor or module:Class; without one, all processors are shown whose
     topics are on the log under the prefix.
     """
-    from kstate.wiring import open_log
-
     names = [name_of(reference(target, config)) for target in targets]
-    log = open_log(existing_log(config), config.kafka)
+    log = opened(config)
     try:
         rows = [
             row

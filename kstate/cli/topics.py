@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kstate.cli.options import common, examples, existing_log, json_flag, partitions, reference
+from kstate.cli.options import common, examples, json_flag, partitions, reference
 from kstate.cli.output import as_json, line
 from kstate.config import DEFAULT_PARTITIONS, Config
 from kstate.core.topics import Topics
@@ -49,7 +49,7 @@ def topics(config: Config, targets: tuple[str, ...], check: bool, as_jsons: bool
     from kstate.wiring import open_log
 
     names = [name_of(reference(target, config)) for target in targets]
-    log = open_log(existing_log(config) if check else config.log, config.kafka)
+    log = open_log(config.log, config.kafka, create=not check)
     try:
         found = [said for name in names for said in examined(log, config, name, check)]
         found += [Said("weak", None, None, sentence) for sentence in log.weaknesses()]

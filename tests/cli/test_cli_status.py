@@ -125,7 +125,9 @@ class Hanging:
 
 def test_an_open_transaction_is_told(shell: Shell, world: World, monkeypatch: Any) -> None:
     opened, journal = wiring.open_log, world.topics(Shop).journal
-    monkeypatch.setattr(wiring, "open_log", lambda *where: Hanging(opened(*where), journal))
+    monkeypatch.setattr(
+        wiring, "open_log", lambda *url, **how: Hanging(opened(*url, **how), journal)
+    )
     assert [row["hanging"] for row in rows(shell, "shop")] == [False, True]
     told = "shop: a transaction is open on partition 1 of the journal: readers wait at offset 2"
     assert told in shell("status", "shop").stderr

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from counter import Add, Added, Count, Counter, Look
 from world import World
 
 import kstate
-from kstate import CallTimeout, Command, CommandFailed, KStateError
+from kstate import CallTimeout, Command, CommandFailed, KStateError, aio
 from kstate.client import RESERVED_HEADERS
-from kstate.errors import ConfigError, LogError, TopicError
+from kstate.errors import ConfigError, LogError, NoSuchLog, TopicError
 
 # -- call and cast ---------------------------------------------------------------------------------
 
@@ -198,6 +199,19 @@ def test_a_client_that_came_too_early_works_once_a_worker_runs(world: World) -> 
 def test_a_url_that_names_no_log_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         kstate.connect(url)
+
+
+@pytest.mark.parametrize("connect", [kstate.connect, aio.connect])
+def test_a_log_file_that_is_not_there_is_refused_and_not_made(
+    connect: Callable[[str], object], tmp_path: Path
+) -> None:
+    url = f"sqlite:{tmp_path}/typo.db"
+    with pytest.raises(NoSuchLog) as refused:
+        connect(url)
+    assert str(refused.value) == (
+        f"there is no log at {url}: check its name, or start a worker on it (kstate run)"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_no_processor_can_have_is_refused(world: World) -> None:
