@@ -14,10 +14,17 @@ from kstate.codec.port import Messages
 from kstate.core.context import Machine
 from kstate.core.messages import Command, GetState, Headers, Write
 from kstate.core.topics import Topics, encode_persist_id
-from kstate.errors import CallTimeout, ConfigError, KStateError, LogUnavailable, NotSent
+from kstate.errors import (
+    CallTimeout,
+    ConfigError,
+    KStateError,
+    LogUnavailable,
+    NotSent,
+    ProcessorAbsent,
+)
 from kstate.log.port import Log, Sender
 from kstate.processor import Processor, name_of
-from kstate.query import Events, Journal
+from kstate.query import Events, Journal, missing
 from kstate.query import ProcessorRef as ProcessorRef
 from kstate.replies import Call
 
@@ -29,6 +36,8 @@ FLUSH_S = 30.0
 
 MessagesOf = Callable[[Topics, ProcessorRef], Messages]
 MachineOf = Callable[[Topics, ProcessorRef], Machine]
+Published = Callable[[Topics], bool]
+"""Whether the processor's schemas are on the log, all of them."""
 
 
 RESERVED_HEADERS = frozenset(
@@ -59,12 +68,18 @@ class Client:
     """
 
     def __init__(
-        self, log: Log, prefix: str, messages_of: MessagesOf, machine_of: MachineOf
+        self,
+        log: Log,
+        prefix: str,
+        messages_of: MessagesOf,
+        machine_of: MachineOf,
+        published: Published,
     ) -> None:
         self._log = log
         self._prefix = prefix
         self._messages_of = messages_of
         self._machine_of = machine_of
+        self._published = published
         self._lock = threading.RLock()
         self._links = Links(log)
         self._messages: dict[Any, Messages] = {}
@@ -303,6 +318,22 @@ class Client:
         self.close()
 
     # -- what it takes -----------------------------------------------------------------------
+
+    def find(self, processor: ProcessorRef, schemas: bool = False) -> None:
+        """Returns when the processor is on the log: its topics, and with ``schemas`` those of its
+        messages, as its first worker publishes them.
+
+        Raises `ProcessorAbsent`.
+        """
+        topics = self._topics(processor)
+        needed = (topics.commands, topics.replies, topics.journal, topics.schemas)
+        if len(self._log.topics(needed)) < len(needed):
+            raise ProcessorAbsent(missing(topics))
+        if schemas and not self._published(topics):
+            raise ProcessorAbsent(
+                f"the schemas of {topics.group} are not on this log yet: start a worker of it "
+                "(kstate run), or give its class"
+            )
 
     def journal(self, processor: ProcessorRef) -> Journal:
         """The processor's journal, to be read."""

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from kstate.core.topics import Topics
-from kstate.errors import KStateError, LogUnavailable, TopicError
+from kstate.errors import KStateError, LogUnavailable, ProcessorAbsent
 from kstate.log.port import Log, Producer
 from kstate.query import missing
 from kstate.replies import Replies
@@ -52,8 +52,8 @@ class Links:
     def producer(self, topics: Topics, timeout: float | None = None) -> Producer:
         """The producer for a processor's commands, at the latest after ``timeout`` seconds.
 
-        Raises `TopicError` when the processor is not on the log, `LogUnavailable` when that cannot
-        be told in time.
+        Raises `ProcessorAbsent` when the processor is not on the log, `LogUnavailable` when that
+        cannot be told in time.
         """
         deadline = _deadline(timeout)
         self._get(topics.commands, lambda: self._look_for(topics), deadline)
@@ -118,7 +118,7 @@ class Links:
 
     def _look_for(self, topics: Topics) -> None:
         if topics.commands not in self._log.topics([topics.commands]):
-            raise TopicError(missing(topics))
+            raise ProcessorAbsent(missing(topics))
 
     def _make_producer(self) -> Producer:
         return self._unless_closed(self._log.producer())
@@ -126,7 +126,7 @@ class Links:
     def _listen(self, topics: Topics) -> Replies:
         info = self._log.topics([topics.replies]).get(topics.replies)
         if info is None:
-            raise TopicError(missing(topics))
+            raise ProcessorAbsent(missing(topics))
         return self._unless_closed(Replies(self._log, topics.replies, info.partitions))
 
     def _unless_closed(self, made: T) -> T:

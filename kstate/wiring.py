@@ -205,11 +205,19 @@ def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = Non
     """
     log = open_log(url, kafka, create=False)
 
+    plain: dict[Topics, tuple[Book, SchemaTopic]] = {}  # of processors given by their names
+
+    def plain_of(topics: Topics) -> tuple[Book, SchemaTopic]:
+        if topics not in plain:
+            book = Book()
+            plain[topics] = book, SchemaTopic(log, topics, book)
+        return plain[topics]
+
     def messages(topics: Topics, processor: ProcessorRef) -> Messages:
         if not isinstance(processor, str):
             return codec_of(log, topics, processor)[0]
-        book = Book()
-        return PlainMessages(book, SchemaTopic(log, topics, book).refresh)
+        book, schemas = plain_of(topics)
+        return PlainMessages(book, schemas.refresh)
 
     def machine(topics: Topics, processor: ProcessorRef) -> Machine:
         if isinstance(processor, str):
@@ -218,4 +226,9 @@ def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = Non
             )
         return machine_of(log, topics, processor)[0]
 
-    return Client(log, prefix, messages, machine)
+    def published(topics: Topics) -> bool:
+        _, schemas = plain_of(topics)
+        schemas.refresh()
+        return schemas.meta is not None  # it is written after the schemas of a first worker
+
+    return Client(log, prefix, messages, machine, published)

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from kstate.cli.options import common, connected, examples, json_flag, reference, timeout
+from kstate.cli.options import common, examples, json_flag, reference, timeout
 from kstate.cli.output import show
+from kstate.cli.waiting import Patience, client_for
 from kstate.client import Client, ProcessorRef, caller_headers
 from kstate.config import Config
 from kstate.core.messages import RESERVED_NAMESPACE
-from kstate.errors import BadCommand, ConfigError
+from kstate.errors import BadCommand, CallTimeout, ConfigError, NotSent
 from kstate.processor import definition_of, name_of
 
 
@@ -60,7 +61,7 @@ def _utf8(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 )
 @common
 @_arguments
-@timeout("the reply")
+@timeout("the processor and its reply")
 @json_flag("the reply as JSON")
 def call(
     config: Config,
@@ -83,19 +84,25 @@ def call(
     """
     processor = reference(target, config)
     extra = _headers(headers)
-    with connected(config) as client:
+    patience = Patience(timeout)
+    with client_for(config, processor, patience, isinstance(processor, str)) as client:
         ready = _prepare(client, processor, command, fields, document)
-        begun = client.begin_encoded(
-            processor,
-            persist_id,
-            ready.value,
-            ready.decode_reply,
-            command_id,
-            expected_seq,
-            extra,
-            timeout,
-        )
-        reply = client.wait(processor, begun, timeout)
+        try:
+            begun = client.begin_encoded(
+                processor,
+                persist_id,
+                ready.value,
+                ready.decode_reply,
+                command_id,
+                expected_seq,
+                extra,
+                patience.left_s,
+            )
+            reply = client.wait(processor, begun, patience.left_s)
+        except NotSent:
+            raise
+        except CallTimeout as error:  # what was left for the last step is not what was asked for
+            raise CallTimeout(error.command_id, timeout) from None
     show(reply, as_jsons)
 
 
@@ -107,6 +114,7 @@ def call(
 )
 @common
 @_arguments
+@timeout("the processor and for the command to be stored")
 def cast(
     config: Config,
     target: str,
@@ -117,6 +125,7 @@ def cast(
     command_id: str | None,
     expected_seq: int | None,
     headers: tuple[str, ...],
+    timeout: float,
 ) -> None:
     """Send a command without waiting for a reply.
 
@@ -124,7 +133,8 @@ def cast(
     """
     processor = reference(target, config)
     extra = _headers(headers)
-    with connected(config) as client:
+    patience = Patience(timeout)
+    with client_for(config, processor, patience, isinstance(processor, str)) as client:
         ready = _prepare(client, processor, command, fields, document)
         sent = client.cast_encoded(
             processor,
@@ -134,7 +144,7 @@ def cast(
             expected_seq=expected_seq,
             headers=extra,
         )
-        client.flush()
+        client.flush(patience.left_s)
     click.echo(sent)
 
 
@@ -150,7 +160,6 @@ def _prepare(
     from kstate.codec.texts import from_text, parse_json
     from kstate.codec.writers import header
 
-    client.journal(processor).partitions()  # says what to do when the processor is not there
     schemas, decode = _known(client, processor, command)
     if command not in schemas:
         known = ", ".join(sorted(schemas)) or "none"

@@ -6,6 +6,7 @@ import click
 
 from kstate.cli.options import code_of, common, connected, examples, json_flag, reference, timeout
 from kstate.cli.output import show
+from kstate.cli.waiting import Patience, client_for
 from kstate.config import Config
 
 
@@ -18,7 +19,7 @@ from kstate.config import Config
 @click.argument("target", metavar="TARGET")
 @click.argument("persist_id", metavar="ID")
 @click.option("--at-seq", type=click.IntRange(0), metavar="N", help="The state after this event.")
-@timeout("the owner")
+@timeout("the processor and the owner's answer")
 @json_flag("JSON")
 def state(
     config: Config,
@@ -34,7 +35,12 @@ def state(
     With --at-seq the events up to that one are folded here, which needs the processor's code:
     TARGET is then module:Class, or a name listed under processors in kstate.toml.
     """
-    processor = reference(target, config) if at_seq is None else code_of(target, config)
-    with connected(config) as client:
-        found = client.state(processor, persist_id, at_seq=at_seq, timeout=timeout)
+    if at_seq is None:
+        patience = Patience(timeout)
+        processor = reference(target, config)
+        with client_for(config, processor, patience) as client:
+            found = client.state(processor, persist_id, timeout=patience.left_s)
+    else:
+        with connected(config) as client:
+            found = client.state(code_of(target, config), persist_id, at_seq=at_seq)
     show(found, as_jsons)

@@ -191,7 +191,7 @@ def test_a_cast_prints_the_command_id_and_the_command_runs(shell: Shell, world: 
 
 def test_a_processor_without_topics_says_what_to_do(shell: Shell) -> None:
     for name in ("call", "cast"):
-        result = shell(name, "shoes", "o-1", "Put", "count=5")
+        result = shell(name, "shoes", "o-1", "Put", "count=5", "--timeout", "2")
         assert result.exit_code == 32
         assert "start a worker" in result.stderr
 
@@ -199,7 +199,9 @@ def test_a_processor_without_topics_says_what_to_do(shell: Shell) -> None:
 def test_a_log_that_is_not_there_is_not_made(directory: Path) -> None:
     shell = shell_on({"KSTATE_LOG": "sqlite:nowhere.db"})
     for arguments in (
-        ("call", "shop", "o-1", "Put"), ("cast", "shop", "o-1", "Put"), ("state", "shop", "o-1"),
+        ("call", "shop", "o-1", "Put", "--timeout", "0.1"),
+        ("cast", "shop", "o-1", "Put", "--timeout", "0.1"),
+        ("state", "shop", "o-1", "--timeout", "0.1"),
         ("query", "shop"), ("replay", "shop"), ("status",),
     ):  # fmt: skip
         result = shell(*arguments)
