@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 RETRY_S = 0.5
 LOOK_S = 0.05
+SILENCE_S = 1.5
+"""How long a log may take to answer before it is told that it is waited for."""
 
 
 class Started(NamedTuple):
@@ -39,6 +42,8 @@ class Starting:
         self._given_up = threading.Event()
         self._started: Started | None = None
         self._failure: BaseException | None = None
+        self._teller = Teller(", ".join(processor.name for processor in processors))
+        self._telling = threading.Lock()  # two threads tell
         self._thread = threading.Thread(target=self._run, name="kstate-start", daemon=True)
 
     def stop(self) -> None:
@@ -51,9 +56,13 @@ class Starting:
         Raises what makes waiting useless: every error but `LogUnavailable`.
         """
         self._thread.start()
+        began = time.monotonic()
         # not one wait on an event: its lock is no place for a signal handler that sets it
         while self._thread.is_alive() and not self._given_up.is_set():
             self._thread.join(LOOK_S)
+            if time.monotonic() - began > SILENCE_S and self._thread.is_alive():
+                where = self._config.log.partition("?")[0]  # options may be secrets
+                self._tell_away(LogUnavailable(f"{where} has not answered yet"))
         if self._thread.is_alive():
             return None  # it owns nothing yet that others wait for; it ends with the process
         if self._failure is not None:
@@ -61,19 +70,23 @@ class Starting:
         return self._started
 
     def _run(self) -> None:
-        teller = Teller(", ".join(processor.name for processor in self._processors))
         try:
             while not self._given_up.is_set():
                 try:
                     self._started = self._start()
                 except LogUnavailable as error:
-                    teller.unavailable(error)
+                    self._tell_away(error)
                     self._given_up.wait(RETRY_S)
                 else:
-                    teller.available()
+                    with self._telling:
+                        self._teller.available()
                     return
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._failure = error
+
+    def _tell_away(self, error: LogUnavailable) -> None:
+        with self._telling:
+            self._teller.unavailable(error)
 
     def _start(self) -> Started:
         from kstate.wiring import build_workers, open_log

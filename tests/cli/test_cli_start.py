@@ -6,7 +6,10 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from world import World
 from kstate.cli.starting import Starting
 from kstate.config import Config
 from kstate.errors import LogUnavailable
+from kstate.log.kafka_admin import CONNECT_S
 from kstate.runtime.slot import Slot
 
 
@@ -78,6 +82,59 @@ def test_a_signal_ends_the_wait_for_brokers_that_do_not_answer(processes: Proces
         with silent.accept()[0]:  # it has begun to ask
             worker.terminate()
             assert ended(worker)[0] == 0
+
+
+def test_brokers_that_do_not_answer_are_told_of_before_their_time_is_over(
+    processes: Processes,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        processes.log = f"kafka://127.0.0.1:{silent.getsockname()[1]}?sasl.password=secret"
+        began = time.monotonic()
+        worker = processes.start("run", "shop:Shop")
+        line = told(worker, "waiting for the log")
+        assert time.monotonic() - began < CONNECT_S, "it is told while the first try goes on"
+        assert f"kafka://127.0.0.1:{silent.getsockname()[1]} has not answered yet" in line
+        assert "secret" not in line
+        worker.terminate()
+        code, _, err = ended(worker)
+    assert code == 0
+    assert "waiting" not in err
+
+
+def test_a_silent_log_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from shop import Shop
+
+    tries: list[int] = []
+    enough = threading.Event()
+
+    def silence(*_: Any, **__: Any) -> Any:
+        tries.append(len(tries))
+        told_of.wait(20)
+        if len(tries) > 3:
+            enough.set()
+        raise LogUnavailable("gone fishing")
+
+    told_of = threading.Event()
+    monkeypatch.setattr("kstate.wiring.open_log", silence)
+    monkeypatch.setattr("kstate.cli.starting.RETRY_S", 0.001)
+    monkeypatch.setattr("kstate.cli.starting.SILENCE_S", 0.01)
+    starting = Starting(Config(log="sqlite:x.db", data=tmp_path), [Shop])
+    real = starting._teller.unavailable
+
+    def unavailable(error: Exception) -> None:
+        real(error)
+        told_of.set()
+
+    monkeypatch.setattr(starting._teller, "unavailable", unavailable)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(starting.wait)
+        assert enough.wait(20)
+        starting.stop()
+        assert waiting.result(20) is None
+    lines = [each.getMessage() for each in caplog.records if each.name == "kstate.worker"]
+    assert lines == ["shop: waiting for the log: sqlite:x.db has not answered yet"]
 
 
 def test_what_waiting_does_not_mend_ends_the_start_at_once(processes: Processes) -> None:
