@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,12 @@ def run(
     )
     stopping = Stopping(config.stop_timeout_s + (CREW_GRACE_S if workers > 1 else 0))
     processors = [code_of(target, config) for target in targets]
+    for name, count in Counter(processor.name for processor in processors).items():
+        if count > 1:
+            raise click.UsageError(
+                f"{count} of the targets are the processor {name}: a run has one worker of each; "
+                "--workers starts more"
+            )
     if workers > 1:
         code = _run_crew(context, config, workers, stopping)
         context.exit(code)

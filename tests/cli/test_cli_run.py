@@ -171,6 +171,17 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds children throu
 
 
 @linux
+def test_a_processor_that_is_named_twice_is_a_usage_error(processes: Processes) -> None:
+    (processes.directory / "kstate.toml").write_text('processors = ["shop:Shop"]\n')
+    for targets in (("shop:Shop", "shop:Shop"), ("shop", "shop:Shop")):
+        code, out, err = ended(processes.start("run", *targets))
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1] == (
+            "Error: 2 of the targets are the processor shop: a run has one worker of each; "
+            "--workers starts more"
+        )
+
+
 def test_of_two_workers_one_owns_and_one_stands_by_and_takes_over(processes: Processes) -> None:
     parent = processes.worker("--workers", "2")
     until(lambda: len(children(parent.pid)) == 2, "two workers run")
