@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from importlib.metadata import version
 from typing import Any
 
 import click
 
-from kstate.cli.errors import DEBUG, told
+from kstate.cli.errors import DEBUG, lost_output, told
 from kstate.cli.options import examples
 
 COMMANDS = {
@@ -69,7 +70,10 @@ def kstate(debug: bool) -> None:
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    kstate(prog_name="kstate")
+    try:
+        kstate(prog_name="kstate")
+    except OSError as error:  # of a help: what commands do ends in `told`
+        sys.exit(lost_output(error))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-import click
-
+from kstate.cli.errors import written
 from kstate.codec.jsonform import to_jsonable
 from kstate.query import StoredEvent
 
@@ -62,14 +61,18 @@ def _field(value: Any) -> str:
 
 def show(value: Any, as_jsons: bool) -> None:
     """Prints one value: JSON if asked for, else plain text."""
-    click.echo(as_json(value) if as_jsons else plain(value))
+    line(as_json(value) if as_jsons else plain(value), at_once=True)
 
 
 def line(text: str, at_once: bool = False) -> None:
-    """Prints one of many lines; ``at_once`` for what somebody waits for, else it is buffered."""
-    sys.stdout.write(f"{text}\n")
-    if at_once:
-        sys.stdout.flush()
+    """Prints one of many lines; ``at_once`` for what somebody waits for, else it is buffered.
+
+    Raises `OutputLost`.
+    """
+    with written():
+        sys.stdout.write(f"{text}\n")
+        if at_once:
+            sys.stdout.flush()
 
 
 def moment(at: datetime) -> str:

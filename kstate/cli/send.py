@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from kstate.cli.options import common, examples, json_flag, reference, timeout
-from kstate.cli.output import show
+from kstate.cli.output import line, show
 from kstate.cli.waiting import Patience, client_for
 from kstate.client import Client, ProcessorRef, caller_headers
 from kstate.config import Config
@@ -145,7 +145,7 @@ def cast(
             headers=extra,
         )
         client.flush(patience.left_s)
-    click.echo(sent)
+    line(sent, at_once=True)
 
 
 def _prepare(

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from kstate import errors
-from kstate.cli.errors import EXIT_INTERRUPTED, EXIT_LATE, EXIT_UNEXPECTED
+from kstate.cli.errors import EXIT_INTERRUPTED, EXIT_LATE, EXIT_OUTPUT, EXIT_UNEXPECTED
 from kstate.cli.main import COMMANDS, kstate
 from kstate.errors import KStateError
 
@@ -127,4 +127,4 @@ def test_every_error_stands_at_its_exit_code(error: type[KStateError]) -> None:
 
 def test_the_table_has_no_code_that_is_not_used() -> None:
     used = {error.exit_code for error in classes(KStateError)}
-    assert set(table()) == used | {0, 2, EXIT_UNEXPECTED, EXIT_LATE, EXIT_INTERRUPTED}
+    assert set(table()) == used | {0, 2, EXIT_UNEXPECTED, EXIT_OUTPUT, EXIT_LATE, EXIT_INTERRUPTED}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,43 @@ def test_a_reader_that_has_gone_is_no_error(processes: Processes) -> None:
         reading.stdout.close()
         assert reading.stderr is not None
         assert (reading.wait(), reading.stderr.read()) == (0, ""), arguments
+
+
+FULL = Path("/dev/full")
+"""A disk without space, as Linux has it."""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_full_disk_under_the_output_is_one_sentence_and_74(processes: Processes) -> None:
+    processes.worker()
+    processes.out("call", "shop", "o-1", "Put", "count=1")
+    environment = {**os.environ, "KSTATE_LOG": processes.log}
+    for arguments in (
+        ("query", "shop"),
+        ("query", "shop", "--ids"),
+        ("query", "shop", "--follow"),
+        ("state", "shop", "o-1"),
+        ("replay", "shop"),
+        ("status",),
+        ("call", "shop", "o-1", "When"),
+        ("cast", "shop", "o-1", "When"),
+        ("topics", "shop"),
+        ("query", "--help"),
+        ("--version",),
+    ):
+        with FULL.open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "kstate.cli.main", *arguments],
+                cwd=processes.directory,
+                env=environment,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert done.returncode == 74, (arguments, done.stderr)
+        last = done.stderr.splitlines()[-1]
+        assert last == "kstate: the output cannot be written: No space left on device"
+        assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_ends_a_followed_query_with_130_and_without_a_word(processes: Processes) -> None:
