@@ -93,6 +93,8 @@ class CountingMember:
         self.instance = member.instance
         self.committed = member.committed
         self.close = member.close
+        self.write_ahead = member.write_ahead
+        self.abort = member.abort
 
     def start(self, partition: int, offset: int) -> None:
         """Starts a partition; what lies before ``offset`` does not count."""

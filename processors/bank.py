@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kstate import (
@@ -119,17 +119,15 @@ class Bank(Processor[Account]):
 
     @event
     def deposited(self, state: Account, event: Deposited) -> Account:
-        return replace(state, balance=state.balance + event.amount)
+        return Account(state.balance + event.amount, state.withdrawals)
 
     @event
     def withdrawn(self, state: Account, event: Withdrawn) -> Account:
-        return replace(
-            state, balance=state.balance - event.amount, withdrawals=state.withdrawals + 1
-        )
+        return Account(state.balance - event.amount, state.withdrawals + 1)
 
     @event
     def fee_charged(self, state: Account, event: FeeCharged) -> Account:
-        return replace(state, balance=state.balance - event.amount)
+        return Account(state.balance - event.amount, state.withdrawals)
 
     @reaction
     def charge_fee(self, ctx: Context[Account], event: Withdrawn) -> None:

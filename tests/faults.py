@@ -85,6 +85,12 @@ class FaultyMember:
     def committed(self, partition: int) -> Committed | None:
         return self._member.committed(partition)
 
+    def write_ahead(self, writes: Sequence[Write]) -> None:
+        self._member.write_ahead(writes)
+
+    def abort(self) -> None:
+        self._member.abort()
+
     def commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:

@@ -42,6 +42,10 @@ class Malformed(ValueError):
 def zigzag(value: int) -> bytes:
     """A long as bytes; the caller has checked its range."""
     number = (value << 1) ^ (value >> 63)
+    if number < 0x4000:
+        return bytes((number & 127 | 128, number >> 7)) if number > 127 else bytes((number,))
+    if number < 0x200000:
+        return bytes((number & 127 | 128, number >> 7 & 127 | 128, number >> 14))
     out = bytearray()
     while number > 127:
         out.append((number & 127) | 128)

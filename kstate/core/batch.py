@@ -71,15 +71,17 @@ class Batch:
         "next",
         "now",
         "overlay",
+        "position",
         "snapshots",
         "source",
         "stuck",
         "writes",
     )
 
-    def __init__(self, next_offset: int, source: int, floor: int) -> None:
+    def __init__(self, partition: int, next_offset: int, source: int, floor: int) -> None:
         self.next = next_offset  # offset of the next command
         self.source = source  # command offset of the newest event
+        self.position = b"%d:%d" % (partition, source)  # the same, as records tell it
         self.floor = floor  # the batch's own journal records get this offset or larger ones
         self.now = 0  # milliseconds since the epoch: the time of its newest command
         self.bytes = 0  # of its events
@@ -94,3 +96,8 @@ class Batch:
         self.events: list[CommittedEvent] = []
         self.faults: list[Fault] = []
         self.counts = Counts()
+
+    def take_writes(self) -> list[Write]:
+        """The records so far, which are the caller's from now on."""
+        writes, self.writes = self.writes, []
+        return writes

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kstate.core.adapters import MAX_TAG_BYTES, TAG_HEADER_BYTES, EventAdapter, Tagged
 from kstate.core.codec import Codec
@@ -91,16 +92,16 @@ class Machine:
         return tuple(dict.fromkeys(carried.tags))
 
 
-class Persisted:
+class Persisted(NamedTuple):
     """An event that a command persisted, encoded."""
 
-    __slots__ = ("event", "seq", "tags", "value")
+    seq: int
+    event: Any
+    value: bytes
+    tags: tuple[str, ...]
 
-    def __init__(self, seq: int, event: Any, value: bytes, tags: tuple[str, ...]) -> None:
-        self.seq = seq
-        self.event = event
-        self.value = value
-        self.tags = tags
+
+_new_persisted: Callable[[tuple[Any, ...]], Persisted] = partial(tuple.__new__, Persisted)
 
 
 class Context(Generic[S]):
@@ -199,7 +200,7 @@ class Context(Generic[S]):
         tags = machine.tags(event) if machine.adapters else ()
         self._state = machine.fold(self.persist_id, self._state, event)
         self._seq = seq = self._seq + 1
-        events.append(Persisted(seq, event, value, tags))
+        events.append(_new_persisted((seq, event, value, tags)))
 
     def persist_all(self, events: Iterable[Any]) -> None:
         """`persist` for each of them, all or none: validated before the first is applied."""

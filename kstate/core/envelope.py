@@ -31,8 +31,7 @@ class Envelope:
     def __init__(self, record: Record) -> None:
         self.command_id: bytes = b""
         self.reply_to: bytes | None = None
-        # the partition the reply is asked on; None: by the command id; -1: not a number
-        self.reply_partition: int | None = None
+        self.reply_partition: bytes | None = None
         self._expected: bytes | None = None
         self.content_type: str | None = None
         self.type_name: str | None = None
@@ -43,7 +42,7 @@ class Envelope:
             elif name == "reply-to":
                 self.reply_to = value or None
             elif name == "reply-partition":
-                self.reply_partition = None if value is None else _number(value)
+                self.reply_partition = value
             elif name == "expected-seq":
                 self._expected = value
             elif name == "content-type":
@@ -61,7 +60,7 @@ class Envelope:
         """The seq the caller expects the entity at; None: any.  Raises `BadCommand`."""
         if self._expected is None:
             return None
-        number = _number(self._expected)
+        number = number_of(self._expected)
         if number < 0:
             raise BadCommand(
                 f"the header expected-seq is {self._expected[:40]!r}, not a whole number",
@@ -97,7 +96,6 @@ def derived_command_id(processor: str, command_id: bytes, position: int) -> byte
     return blake2b(parent, digest_size=16).hexdigest().encode()
 
 
-def _number(value: bytes | None) -> int:
-    if value is None or not value.isdigit() or len(value) > 18:
-        return -1
-    return int(value)
+def number_of(value: bytes) -> int:
+    """The whole number that a header holds as decimal digits; -1 for anything else."""
+    return int(value) if value.isdigit() and len(value) <= 18 else -1

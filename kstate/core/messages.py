@@ -80,6 +80,10 @@ class Recent(NamedTuple):
     reply: bytes | None  # encoded; b"" is the reply None; None: not kept (too large, or a cast)
 
 
+new_recent: Callable[[tuple[Any, ...]], Recent] = partial(tuple.__new__, Recent)
+"""See `new_record`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The snapshot envelope: an entity as of ``seq``.

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kstate.core.context import Context, Machine, Persisted
-from kstate.core.envelope import Envelope, derived_command_id
+from kstate.core.envelope import Envelope, derived_command_id, number_of
 from kstate.core.messages import Headers, Record, Write, new_write
 from kstate.core.topics import Topics, event_key
 
 MAX_ERROR_BYTES = 1024
+MAX_ROUTES = 10_000
 HEADER_FRAME_BYTES = 16
 """More than a log takes to frame a header."""
 
@@ -22,6 +23,10 @@ DUPLICATE = b"duplicate"
 
 DEAD_LETTER_HEADERS = ("error-type", "error", "source")
 """Headers that a dead letter has beside those of the command."""
+
+
+Route = tuple[str, int | None]
+"""Topic and partition of a reply; without a partition its command id decides."""
 
 
 class Outgoing:
@@ -42,6 +47,7 @@ class Outgoing:
         self._reply_topics = reply_topics
         self._journal = topics.journal
         self._types: dict[type, tuple[str, bytes]] = {}
+        self._routes: dict[tuple[bytes | None, bytes | None], Route | None] = {}
 
     def event(
         self,
@@ -96,38 +102,48 @@ class Outgoing:
             headers = self._if_it_fits(record, [*named, ("command-id", envelope.command_id)])
         return Write(self._topics.commands, partition, record.key, record.value, headers, now)
 
-    def may_reply(self, envelope: Envelope) -> bool:
-        """Whether the command asks for a reply on a topic and partition that take replies."""
-        if envelope.reply_to is None:
-            return False
-        partitions = self._reply_topics.get(envelope.reply_to.decode(errors="replace"))
-        partition = envelope.reply_partition
-        return partitions is not None and (partition is None or 0 <= partition < partitions)
+    def route(self, envelope: Envelope) -> Route | None:
+        """Where the reply goes; None when none is asked for, or on a topic or partition that takes
+        no replies."""
+        asked = envelope.reply_to, envelope.reply_partition
+        try:
+            return self._routes[asked]
+        except KeyError:
+            if len(self._routes) >= MAX_ROUTES:  # of senders who make them up
+                self._routes.clear()
+            route = self._routes[asked] = self._route(*asked)
+            return route
+
+    def _route(self, reply_to: bytes | None, reply_partition: bytes | None) -> Route | None:
+        topic = (reply_to or b"").decode(errors="replace")
+        partitions = self._reply_topics.get(topic)
+        if partitions is None:
+            return None
+        if reply_partition is None:
+            return topic, None
+        partition = number_of(reply_partition)
+        return (topic, partition) if 0 <= partition < partitions else None
 
     def reply(
         self,
-        envelope: Envelope,
+        route: Route,
+        command_id: bytes,
         status: bytes,
         value: bytes | None,
         seq: int,
-        source: int,
+        position: bytes,
         now: int,
         code: str = "",
         error: str = "",
     ) -> Write:
-        """A reply; ``source`` is the command offset of the partition's newest event."""
-        assert envelope.reply_to is not None
-        headers: Headers = [
-            ("status", status),
-            ("position", b"%d:%d" % (self._partition, source)),
-            ("seq", b"%d" % seq),
-        ]
+        """A reply; ``position`` is that of the command that wrote the partition's newest event."""
+        headers: Headers = [("status", status), ("position", position), ("seq", b"%d" % seq)]
         if code:
             headers.append(("code", code.encode(errors="replace")[:MAX_ERROR_BYTES]))
         if error:
             headers.append(("error", error.encode(errors="replace")[:MAX_ERROR_BYTES]))
-        topic, partition = envelope.reply_to.decode(), envelope.reply_partition
-        return new_write((topic, partition, envelope.command_id, value, headers, now))
+        topic, partition = route
+        return new_write((topic, partition, command_id, value, headers, now))
 
     def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
         """The command as it came, and why it did not run."""

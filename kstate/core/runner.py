@@ -8,8 +8,8 @@ from kstate.core.batch import Batch, CommittedEvent, Fault
 from kstate.core.context import Context, Machine, execute
 from kstate.core.entity import Entity, Staged, snapshot_of
 from kstate.core.envelope import Envelope, hash_command_id
-from kstate.core.messages import GetState, Recent, Record
-from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
+from kstate.core.messages import GetState, Recent, Record, new_recent
+from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing, Route
 from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
 
 
@@ -81,16 +81,16 @@ class Runner:
             record,
             envelope,
         )
-        asked = envelope.reply_to is not None and self._outgoing.may_reply(envelope)
-        value = snapshot = None
+        route = None if envelope.reply_to is None else self._outgoing.route(envelope)
+        value = kept = snapshot = None
         try:
             reply = execute(context, command)
-            if asked:
+            if route is not None:
                 value = self._encode_reply(command, reply)
-            kept = value if value is not None and len(value) <= self._kept_bytes else None
-            recent = Recent(context._seq, batch.now, kept)
+                kept = value if len(value) <= self._kept_bytes else None
+            recent = new_recent((context._seq, batch.now, kept))
             # before its first event an entity is what `init` makes of it: there is nothing to save
-            if context._seq and (context._save or context._deleted):
+            if (context._save or context._deleted) and context._seq:
                 snapshot = self._requested_snapshot(batch, context, staged, hashed, recent)
         except Rejected as no:
             batch.counts.rejected += 1
@@ -113,8 +113,8 @@ class Runner:
             batch.effects += context._effects
         if snapshot is not None:
             self.put_snapshot(batch, record.key or b"", staged, snapshot)
-        if asked:
-            self._reply(batch, envelope, OK, value, staged.seq)
+        if route is not None:
+            self._reply(batch, route, envelope, OK, value, staged.seq)
         elif envelope.reply_to is not None:
             batch.counts.replies_refused += 1
 
@@ -148,7 +148,7 @@ class Runner:
         staged.deleted = context._deleted
         staged.recent.pop(hashed, None)  # it may have left the window within this batch
         staged.recent[hashed] = recent
-        batch.source = record.offset
+        batch.source, batch.position = record.offset, source
         batch.counts.events += len(events)
         if self.publish:
             persist_id = staged.entity.persist_id
@@ -192,14 +192,18 @@ class Runner:
         code: str = "",
         error: str = "",
     ) -> None:
-        if self._outgoing.may_reply(envelope):
-            self._reply(batch, envelope, status, value, seq, code, error)
-        elif envelope.reply_to is not None:
+        if envelope.reply_to is None:
+            return
+        route = self._outgoing.route(envelope)
+        if route is None:
             batch.counts.replies_refused += 1
+        else:
+            self._reply(batch, route, envelope, status, value, seq, code, error)
 
     def _reply(
         self,
         batch: Batch,
+        route: Route,
         envelope: Envelope,
         status: bytes,
         value: bytes | None,
@@ -207,8 +211,10 @@ class Runner:
         code: str = "",
         error: str = "",
     ) -> None:
+        reply = self._outgoing.reply
+        at, now = batch.position, batch.now
         batch.writes.append(
-            self._outgoing.reply(envelope, status, value, seq, batch.source, batch.now, code, error)
+            reply(route, envelope.command_id, status, value, seq, at, now, code, error)
         )
         batch.counts.replies += 1
 

@@ -88,7 +88,7 @@ class Shard:
         self.batch = self._new_batch()
 
     def _new_batch(self) -> Batch:
-        return Batch(self.processed, self.source, self.journal_floor)
+        return Batch(self.partition, self.processed, self.source, self.journal_floor)
 
     # -- commands ----------------------------------------------------------------------------
 

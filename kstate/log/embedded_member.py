@@ -51,6 +51,7 @@ class EmbeddedMember:
         self._positions: dict[int, int] = {}  # of the started partitions: the next offset to read
         self._turn = 0
         self._version = -1  # of the file, at the last look
+        self._ahead: list[Write] = []  # what the next commit begins with
         self._unread = True  # there may be records at or past the positions
         self._next_try = 0.0
         self._pace = Pace()
@@ -159,6 +160,14 @@ class EmbeddedMember:
             ).fetchone()
         return None if found is None else Committed(*found)
 
+    def write_ahead(self, writes: Sequence[Write]) -> None:
+        """See the port; here they wait for the commit: one writer holds the whole file."""
+        self._ahead += writes
+
+    def abort(self) -> None:
+        """See the port."""
+        self._ahead = []
+
     def commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
@@ -166,6 +175,7 @@ class EmbeddedMember:
 
         Raises `RecordTooLarge`, `EncodeError` or `TopicError`, too: then nothing was written.
         """
+        writes, self._ahead = [*self._ahead, *writes], []
         self._check_owner()
         blobs = encode_writes(writes, self._limit)
         try:

@@ -234,6 +234,19 @@ class KafkaMember:
 
     # -- writing -----------------------------------------------------------------------------
 
+    def write_ahead(self, writes: Sequence[Write]) -> None:
+        """See the port: they are on their way while the worker runs the next commands."""
+        try:
+            marked = self._check_writes(writes)
+        except (RecordTooLarge, TopicError):
+            self._transactions.abort()
+            raise
+        self._transactions.write(writes, marked)
+
+    def abort(self) -> None:
+        """See the port."""
+        self._transactions.abort()
+
     def commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
@@ -242,7 +255,7 @@ class KafkaMember:
         The bounds are those of the newest record per explicit partition.  Raises `RecordTooLarge`
         or `TopicError`, too: then nothing was written.
         """
-        marked = self._check_writes(writes)
+        self.write_ahead(writes)
         group = self._consumer.consumer_group_metadata()
         if generation_of(group) < 0 or not self._owned.keys() >= progress.keys():
             # the broker would take such a commit as that of a consumer outside the group
@@ -252,7 +265,7 @@ class KafkaMember:
             for partition, done in progress.items()
         ]
         try:
-            return self._transactions.run(writes, offsets, group, marked)
+            return self._transactions.commit(offsets, group)
         except Fenced as error:
             if fenced_as_producer(error.__cause__):
                 self._look_for_twin()

@@ -25,7 +25,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from kstate.core.messages import Write
-from kstate.errors import EncodeError, OutcomeUnknown
+from kstate.errors import EncodeError, KStateError, OutcomeUnknown
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
     after_abort,
@@ -46,7 +46,7 @@ Bounds = dict[tuple[str, int], int]
 
 
 class Transactions:
-    """The transactions of one worker, one at a time."""
+    """The transactions of one worker, one at a time: each begins with its first records."""
 
     def __init__(self, settings: Settings, instance: str) -> None:
         properties = settings.member_producer(instance)
@@ -55,6 +55,7 @@ class Transactions:
         self._producer = client_of(Producer, properties)
         self._bounds: Bounds = {}
         self._stuck = False
+        self._open = False
         self._instance = instance
 
     def begin_life(self) -> None:
@@ -64,31 +65,37 @@ class Transactions:
         except KafkaException as error:
             raise translate(error, f"{self._instance} cannot begin its transactions") from error
 
-    def run(
-        self,
-        writes: Sequence[Write],
-        offsets: Sequence[TopicPartition],
-        group: Any,
-        marked: set[int],
-    ) -> Bounds:
-        """Writes the records and the offsets in one transaction; see `Member.commit`.
+    def write(self, writes: Sequence[Write], marked: set[int]) -> None:
+        """Adds records to the transaction; when it raises, none is open any more.
 
-        ``marked`` are the indexes of the writes whose offset is to be known afterwards.
+        ``marked`` are the indexes of the writes whose offset is to be known after the commit.
         """
-        producer = self._producer
-        self._bounds = {}
         try:
-            producer.begin_transaction()
+            self._begin()
             self._produce(writes, marked)
-            self._send_offsets(offsets, group)
-            self._again(producer.commit_transaction, self._patience_s)
         except KafkaException as error:
             raise self._after(error) from error
         except (EncodeError, BufferError, TypeError, ValueError) as error:
-            self._abort()
+            self.abort()
             raise EncodeError(f"a record cannot be written: {error}") from error
-        producer.poll(0)
+
+    def commit(self, offsets: Sequence[TopicPartition], group: Any) -> Bounds:
+        """Ends the transaction with these offsets; see `Member.commit`."""
+        try:
+            self._begin()
+            self._send_offsets(offsets, group)
+            self._again(self._producer.commit_transaction, self._patience_s)
+        except KafkaException as error:
+            raise self._after(error) from error
+        self._open = False
+        self._producer.poll(0)
         return self._bounds
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._bounds = {}
+            self._producer.begin_transaction()
+            self._open = True
 
     def _send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:
         """Once, and in a thread that can be left behind: in librdkafka 2.16 the call may wait for
@@ -106,7 +113,7 @@ class Transactions:
         thread.start()
         thread.join(self._patience_s + LATE_S)
         if thread.is_alive():
-            self._stuck = True
+            self._stuck, self._open = True, False
             raise OutcomeUnknown(f"{self._instance} got no answer about its offsets")
         if failed:
             raise failed[0]
@@ -149,11 +156,17 @@ class Transactions:
     def _after(self, error: KafkaException) -> Exception:
         cause = kafka_error(error)
         if not cause.txn_requires_abort():
+            self._open = False
             return after_transaction(error, f"the transaction of {self._instance} failed")
-        self._abort()
+        self.abort()
         return after_abort(error)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Drops what the transaction has, if one is open; raises as `commit` when that is not
+        confirmed."""
+        if not self._open:
+            return
+        self._open = False
         try:
             self._again(self._producer.abort_transaction, ABORT_S)
         except KafkaException as error:
@@ -162,6 +175,10 @@ class Transactions:
 
     def close(self) -> None:
         """Drops the producer, with whatever it has under way."""
+        try:
+            self.abort()  # or readers would wait for the transaction's timeout
+        except KStateError as error:
+            logger.warning("%s: closed with its transaction open: %s", self._instance, error)
         if not self._stuck:  # its thread keeps a producer that hangs until the process ends
             self._producer.purge()
         del self._producer

@@ -113,6 +113,16 @@ class Member(Protocol):
         Raises `LogUnavailable` while a previous owner's transaction is still open: try again.
         """
 
+    def write_ahead(self, writes: Sequence[Write]) -> None:
+        """Hands over records of the next `commit`, which may write them already: they count with
+        that alone, and come before its own.  No `poll` in between.
+
+        Raises as `commit`; then all that was handed over is dropped.
+        """
+
+    def abort(self) -> None:
+        """Drops what `write_ahead` handed over; raises `Fenced` or `OutcomeUnknown` as `commit`."""
+
     def commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from kstate.config import Config
@@ -41,6 +41,8 @@ RECOVERY_SLICE_S = 0.05
 MAX_REBUILDS = 5
 """Seats lost one after another, without a commit in between, before the worker gives up."""
 RETRY_S = 0.5
+AHEAD = 200
+"""Commands whose records are written together ahead of the commit."""
 
 logger = logging.getLogger("kstate.worker")
 
@@ -229,18 +231,21 @@ class Worker:
         """Runs and commits a batch; the seconds to wait before the next."""
         stopped: ProcessorStopped | None = None
         try:
-            touched = self._run_batch(running)
+            touched = self._run_batch(member, running)
         except ProcessorStopped as error:
             stopped = error
             touched = self._partitions.touched()
-        running.leave()
+        except TransactionAborted as error:
+            return self._run_again(member, self._partitions.touched(), error)
+        finally:
+            running.leave()
         now = self._now()
         writes: list[Write] = []
         progress: dict[int, Committed] = {}
         for partition in touched:
             shard = self._partitions[partition].shard
             shard.close(now)
-            writes += shard.batch.writes
+            writes += shard.batch.take_writes()
             done = shard.progress()
             progress[partition] = Committed(done.offset, done.metadata(member.instance))
         pause_s = self._commit(member, writes, progress) if progress else 0.0
@@ -248,16 +253,22 @@ class Worker:
             raise stopped
         return pause_s
 
-    def _run_batch(self, running: Running) -> set[int]:
-        """Runs commands until the batch is full by count, bytes or time, or none is left."""
+    def _run_batch(self, member: Member, running: Running) -> set[int]:
+        """Runs commands until the batch is full by count, bytes or time, or none is left; the
+        partitions that have something to commit.
+
+        While commands run, the records of those before them are on their way.  After a failure
+        they wait for the commit: whatever took too long for a transaction is not inside one.
+        """
         config, backlog = self._config, self._backlog
         now = self._now()
         monotonic = self._monotonic
         deadline = monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
+        ahead = config.batch_records if self._rebuilds else AHEAD
         shards: dict[int, Shard] = {}
         enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
-        for _ in range(min(config.batch_records, len(backlog))):
+        for count in range(1, 1 + min(config.batch_records, len(backlog))):
             record = popleft()
             partition = record.partition
             shard = shards.get(partition)
@@ -273,11 +284,18 @@ class Worker:
                     shard.step(record, now)
                 except UnreadableSnapshot as error:
                     del shards[partition]
+                    if count > ahead:  # records of the partition may be among those on their way
+                        member.abort()
+                        self._drop(member, shards)
+                        shards.clear()
                     self._rebuild(partition, error)
                     break
             room -= batch.bytes - before + len(record.value or b"")
             if room <= 0 or monotonic() > deadline:
                 break
+            if count % ahead == 0:
+                for each in shards.values():
+                    member.write_ahead(each.batch.take_writes())
         return set(shards)
 
     def _rebuild(self, partition: int, error: UnreadableSnapshot) -> None:
@@ -301,20 +319,30 @@ class Worker:
         try:
             ends = member.commit(writes, progress)
         except TransactionAborted as error:
-            logger.warning("%s: a batch was aborted and runs again (%s)", self.name, error)
-            self._forget(set(progress))
-            for partition in progress:
-                shard = self._partitions[partition].shard
-                shard.drop()
-                member.start(partition, shard.processed)
-            self._rebuilds += 1
-            if self._rebuilds > MAX_REBUILDS:
-                raise
-            return RETRY_S
+            return self._run_again(member, progress, error)
         self._rebuilds = 0
         for partition in progress:
             self._settle(self._partitions.commit(partition, ends))
         return 0.0
+
+    def _run_again(
+        self, member: Member, partitions: Collection[int], error: TransactionAborted
+    ) -> float:
+        """After an abort that is confirmed; raises it again when it was one too many."""
+        logger.warning("%s: a batch was aborted and runs again (%s)", self.name, error)
+        self._drop(member, partitions)
+        self._rebuilds += 1
+        if self._rebuilds > MAX_REBUILDS:
+            raise error
+        return RETRY_S
+
+    def _drop(self, member: Member, partitions: Collection[int]) -> None:
+        """Drops the batch of these partitions, whose commands are delivered anew."""
+        self._forget(set(partitions))
+        for partition in partitions:
+            shard = self._partitions[partition].shard
+            shard.drop()
+            member.start(partition, shard.processed)
 
     def _settle(self, batch: Batch) -> None:
         """What follows a commit: effects, subscribers, the log of faults."""

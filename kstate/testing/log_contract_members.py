@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kstate.core.partition import partition_for
-from kstate.errors import Fenced, LogError, OutcomeUnknown, RecordTooLarge
+from kstate.errors import Fenced, LogError, OutcomeUnknown, RecordTooLarge, TopicError
 from kstate.log.port import Committed
 from kstate.testing.log_hooks import LogHooks
 from kstate.testing.log_world import Seat, World, write
@@ -159,6 +159,51 @@ class MemberPromises(LogHooks):
             (1, b"e2"),
         ]
         assert [r.partition for r in world.read(replies, other)] == [partition_for(b"id", 3)]
+
+    def test_what_was_written_ahead_comes_before_the_rest_and_with_the_commit_alone(
+        self, world: World
+    ) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic(2)
+        seat = world.owner(group, topic)
+        seat.member.write_ahead([write(journal, 0, b"first"), write(journal, 1, b"aside")])
+        seat.member.write_ahead([write(journal, 0, b"second")])
+        onlooker = world.reader()
+        onlooker.assign(journal, {0: 0, 1: 0})
+        assert not onlooker.poll(10, 0.1).records
+        bounds = seat.member.commit([write(journal, 0, b"third")], {0: Committed(1, "m")})
+        records = world.read(journal)
+        values = [record.value for record in records if record.partition == 0]
+        assert values == [b"first", b"second", b"third"]
+        newest = {record.partition: record.offset for record in records}
+        ends = world.log.ends(journal)
+        assert all(newest[p] < bounds[journal, p] <= ends[p].end for p in (0, 1))
+
+    def test_what_was_written_ahead_and_dropped_is_never_seen(self, world: World) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic()
+        seat = world.owner(group, topic)
+        seat.member.write_ahead([write(journal, 0, b"dropped")])
+        seat.member.abort()
+        seat.member.abort()  # there is nothing to drop any more
+        seat.member.commit([write(journal, 0, b"kept")], {0: Committed(1, "")})
+        assert world.values(journal) == [b"kept"]
+
+    def test_a_record_that_is_refused_drops_what_was_written_ahead(self, world: World) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic()
+        seat = world.owner(group, topic)
+        seat.member.write_ahead([write(journal, 0, b"dropped")])
+        with pytest.raises(TopicError):
+            seat.member.commit([write(journal, 7, b"no such partition")], {0: Committed(1, "")})
+        assert seat.member.committed(0) is None
+        seat.member.commit([write(journal, 0, b"kept")], {0: Committed(2, "")})
+        assert world.values(journal) == [b"kept"]
+
+    def test_a_seat_given_up_drops_what_it_wrote_ahead(self, world: World) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic()
+        seat = world.owner(group, topic)
+        seat.member.write_ahead([write(journal, 0, b"dropped")])
+        seat.member.close()
+        world.owner(group, topic).member.commit([write(journal, 0, b"kept")], {0: Committed(1, "")})
+        assert world.values(journal) == [b"kept"]
 
     def test_a_commit_returns_a_lower_bound_of_the_next_offset(self, world: World) -> None:
         commands, journal = world.topic(), world.topic(2)

@@ -16,6 +16,7 @@ from kstate.errors import (
     LogUnavailable,
     OutcomeUnknown,
     RecordTooLarge,
+    TopicError,
     TransactionAborted,
 )
 from kstate.log.port import Assignment, Committed, Polled
@@ -48,9 +49,10 @@ class Process(Protocol):
 class SimulatedMember:
     """See `kstate.log.port.Member`.
 
-    A commit is told step by step: ``commit`` before anything is written, ``commit.written`` when
-    some records are, ``commit.offsets`` when the progress is, ``commit.produced`` before the end is
-    asked for, ``commit.ended`` and ``commit!`` when it is decided.
+    A commit is told step by step: ``commit.ahead`` before records are written ahead of it,
+    ``commit`` before the rest is, ``commit.written`` when some of that is, ``commit.offsets`` when
+    the progress is, ``commit.produced`` before the end is asked for, ``commit.ended`` and
+    ``commit!`` when it is decided.
     """
 
     def __init__(self, process: Process, group: str, topic: str, instance: str) -> None:
@@ -64,6 +66,7 @@ class SimulatedMember:
         self._owned: dict[int, Assignment] = {}
         self._positions: dict[int, int] = {}  # of the partitions that were started
         self._numbers = 0
+        self._bounds: dict[tuple[str, int], int] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -137,26 +140,47 @@ class SimulatedMember:
 
     # -- writing -----------------------------------------------------------------------------
 
+    def write_ahead(self, writes: Sequence[Write]) -> None:
+        """See the port."""
+        self._checked(writes, "commit.ahead")
+        try:
+            self._write(writes)
+        except (TransactionAborted, Fenced):
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """See the port."""
+        self._bounds = {}
+        self._end(commit=False)
+
+    def _checked(self, writes: Sequence[Write], step: str) -> None:
+        """Looks at the records and tells the step; what goes wrong ends the transaction."""
+        try:
+            self._check_writes(writes)
+            self._process.step(step)
+        except (RecordTooLarge, TopicError, TransactionAborted):
+            self.abort()
+            raise
+
     def commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """See the port."""
-        self._check_writes(writes)
         step = self._process.step
-        step("commit")
+        self._checked(writes, "commit")
         generation = self._generation()
         self._refuse_no_generation(generation)
         half = len(writes) // 2
-        bounds: dict[tuple[str, int], int] = {}
         try:
-            self._write(writes[:half], bounds)
+            self._write(writes[:half])
             step("commit.written")
             self._add_offsets(generation, progress)
             step("commit.offsets")
-            self._write(writes[half:], bounds)
+            self._write(writes[half:])
             step("commit.produced")
         except (TransactionAborted, Fenced):
-            self._end(commit=False)
+            self.abort()
             raise
         except EndDelayed as delayed:
             self._cluster.transactions.end_later(self._instance, self._epoch, delayed.after_s)
@@ -164,6 +188,7 @@ class SimulatedMember:
         self._end(commit=True)
         step("commit.ended")
         step("commit!")
+        bounds, self._bounds = self._bounds, {}
         return bounds
 
     def _check_writes(self, writes: Sequence[Write]) -> None:
@@ -185,7 +210,7 @@ class SimulatedMember:
         if generation == NO_GENERATION:
             raise Fenced(f"{self._instance} is not in its group {self._name} any more")
 
-    def _write(self, writes: Sequence[Write], bounds: dict[tuple[str, int], int]) -> None:
+    def _write(self, writes: Sequence[Write]) -> None:
         transactions = self._cluster.transactions
         with self._cluster.lock:
             for write in writes:
@@ -194,7 +219,7 @@ class SimulatedMember:
                     self._instance, self._epoch, partition, write, timestamp
                 )
                 if write.partition is not None:
-                    bounds[write.topic, write.partition] = offset + 1
+                    self._bounds[write.topic, write.partition] = offset + 1
 
     def _add_offsets(self, generation: int, progress: Mapping[int, Committed]) -> None:
         member = self._seat.number, generation

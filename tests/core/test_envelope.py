@@ -10,6 +10,7 @@ from kstate.core.envelope import (
     Envelope,
     derived_command_id,
     hash_command_id,
+    number_of,
 )
 from kstate.core.messages import Headers, Record
 from kstate.errors import BadCommand
@@ -76,8 +77,8 @@ def test_no_expected_seq_expects_nothing() -> None:
 
 
 @pytest.mark.parametrize(("text", "number"), [(b"0", 0), (b"12", 12), (b"x", -1), (b"-1", -1)])
-def test_a_reply_partition_is_a_number_or_minus_one(text: bytes, number: int) -> None:
-    assert envelope(("reply-partition", text)).reply_partition == number
+def test_a_header_with_a_number_is_a_number_or_minus_one(text: bytes, number: int) -> None:
+    assert number_of(text) == number
 
 
 def test_without_a_reply_partition_the_command_id_decides() -> None:

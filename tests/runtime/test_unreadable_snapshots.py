@@ -88,10 +88,12 @@ def damage_store(world: World, changes: Mapping[bytes, bytes]) -> None:
     partition.close()
 
 
+@pytest.mark.parametrize("ahead", [200, 1])
 @pytest.mark.parametrize("batch_records", [1_000, 2])
 def test_commands_around_it_run_once_and_in_order(
-    world: World, monkeypatch: pytest.MonkeyPatch, batch_records: int
+    world: World, monkeypatch: pytest.MonkeyPatch, batch_records: int, ahead: int
 ) -> None:
+    monkeypatch.setattr("kstate.runtime.worker.AHEAD", ahead)
     in_debt(world, "a")
     for persist_id, amount in (("x", 1), ("a", 2), ("x", 3), ("a", 4), ("x", 5)):
         world.cast(NEW, persist_id, Add(amount))

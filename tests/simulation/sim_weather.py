@@ -54,6 +54,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "after": ("preempted", "preempted", "killed"),
     "store": ("killed", "preempted"),
     "client": ("unknown",),
+    "commit.ahead": ("aborted", "unknown", "preempted", "stalled", "killed"),
     "commit": ("away", "aborted", "preempted", "preempted", "stalled", "killed"),
     "commit.written": ("aborted", "unknown", "preempted", "stalled", "killed"),
     "commit.offsets": ("aborted", "unknown", "preempted", "stalled", "killed"),

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
+from unittest.mock import patch
 
 from sim_client import Client, erase
 from sim_model import HOMES
@@ -23,6 +24,10 @@ OFFSETS_EXPIRE_DAYS = 7
 POLL_INTERVAL_S = 60.0
 MAX_TURNS = 4_000
 """Of a world in which nothing goes wrong any more, until all commands are answered."""
+
+
+AHEAD = 1, 2, 200
+"""Commands whose records are written ahead of the commit; 200: none, batches here are smaller."""
 
 
 class Stuck(Exception):
@@ -78,6 +83,10 @@ class World:
 
     def run(self) -> None:
         """Everything; what went wrong with a worker is in the crew's failures."""
+        with patch("kstate.runtime.worker.AHEAD", AHEAD[draw(self.plan.seed, 1) % len(AHEAD)]):
+            self._run()
+
+    def _run(self) -> None:
         crew = self.crew
         for place in crew.places:
             crew.start(place)
