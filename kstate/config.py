@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -105,6 +106,9 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
 _POLICY = {each.name for each in fields(Policy)}
 _KNOWN = ({each.name for each in fields(Config)} - {"policy", "kafka"}) | _POLICY
 _KAFKA = "KSTATE_KAFKA_"
+_OTHER_VARIABLES = ("KSTATE_DEBUG",)
+_OTHER_PREFIXES = (_KAFKA, "KSTATE_TEST_")
+"""Variables that mean something and are no settings."""
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -116,11 +120,25 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that begins like a setting and is none: its name, the nearest
+    one that is known, and never its value."""
+    known = [f"KSTATE_{name.upper()}" for name in sorted(_KNOWN)] + list(_OTHER_VARIABLES)
+    sentences = []
+    for variable in os.environ if environment is None else environment:
+        theirs = variable in known or variable.startswith(_OTHER_PREFIXES)
+        if variable.startswith("KSTATE_") and not theirs:
+            near = difflib.get_close_matches(variable, [*known, _KAFKA], 1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            sentences.append(f"{variable} is no setting{hint}")
+    return sentences
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for variable, value in environment.items():
         name = variable.removeprefix("KSTATE_").lower()
-        # others may use the prefix for their own purposes (KSTATE_TEST_…): no error
+        # others may use the prefix for their own purposes: `unknown_variables` tells of them
         if variable.startswith("KSTATE_") and name in _KNOWN:
             values[name] = _convert(name, value, variable)
     return values

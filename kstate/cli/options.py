@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kstate.config import Config, load_config
+from kstate.config import Config, load_config, unknown_variables
 from kstate.errors import ConfigError, KStateError
 
 if TYPE_CHECKING:
@@ -101,11 +101,19 @@ def common(function: F) -> F:
     @config_file
     @functools.wraps(function)
     def wrapped(file: Path | None, log: str | None, prefix: str | None, **rest: Any) -> Any:
+        if not rest.get("crew"):  # the parent of several workers has told it
+            warn_of_unknown_variables()
         settings = {name: rest.pop(name) for name in SETTINGS if name in rest}
         config = load_config({"log": log, "prefix": prefix, **settings}, file=file)
         return function(config=config, **rest)
 
     return wrapped  # type: ignore[return-value]
+
+
+def warn_of_unknown_variables() -> None:
+    """Tells of variables that look like settings and are none, a line each."""
+    for sentence in unknown_variables():
+        click.echo(f"kstate: warning: {sentence}", err=True)
 
 
 def opened(config: Config) -> Log:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kstate.cli.options import code_of, config_file, examples, json_flag
+from kstate.cli.options import (
+    code_of,
+    config_file,
+    examples,
+    json_flag,
+    warn_of_unknown_variables,
+)
 from kstate.cli.output import as_json, line
 from kstate.config import load_config
 from kstate.errors import SchemaError
@@ -46,6 +52,7 @@ def _codecs(targets: tuple[str, ...], file: Path | None) -> list[AvroCodec]:
     from kstate.codec.avro import AvroCodec
     from kstate.processor import definition_of
 
+    warn_of_unknown_variables()
     config = load_config({}, file=file)
     return [AvroCodec(definition_of(code_of(target, config))) for target in targets]
 
