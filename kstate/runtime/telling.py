@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from kstate.core.batch import Fault
+from kstate.errors import BadCommand
 
 MAX_FAULTS = 10
 PERIOD_S = 60.0
@@ -67,5 +68,6 @@ class Teller:
             (fault.key or b"")[:80],
             type(error).__name__,
             error,
-            exc_info=error if error.__traceback__ and error.__cause__ is None else None,
+            # of the user's own code it says where; of a record that is no command, nothing
+            exc_info=error if error.__traceback__ and not isinstance(error, BadCommand) else None,
         )

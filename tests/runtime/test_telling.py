@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kstate.core.batch import Fault
+from kstate.errors import BadCommand
 from kstate.runtime.telling import MAX_FAULTS, PERIOD_S, Teller
 
 
@@ -47,6 +48,38 @@ def test_a_command_in_the_dead_letters_is_told_with_its_place_and_reason(
     assert caplog.messages == [
         "bank: the command at 0:7 for b'a' is in the dead letters: ValueError: no 7"
     ]
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    """The error with the traceback it has when it was raised."""
+    try:
+        raise error from cause
+    except Exception as found:  # noqa: BLE001 - that is what it is for
+        return found
+
+
+@pytest.mark.parametrize("cause", [None, ValueError("odd")])
+def test_a_record_that_is_no_command_is_told_in_one_line(
+    caplog: pytest.LogCaptureFixture, cause: Exception | None
+) -> None:
+    error = raised(BadCommand("the command has no value", "no-value"), cause)
+    Teller("bank").faults([Fault("command", 0, 7, b"a", error)])
+    assert caplog.messages == [
+        (
+            "bank: the command at 0:7 for b'a' is in the dead letters: "
+            "BadCommand: the command has no value"
+        )
+    ]
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("cause", [None, KeyError("a")])
+def test_what_a_handler_raised_is_told_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, cause: Exception | None
+) -> None:
+    Teller("bank").faults([Fault("command", 0, 7, b"a", raised(ValueError("no luck"), cause))])
+    assert "Traceback" in caplog.text
+    assert "in raised" in caplog.text
 
 
 def test_a_snapshot_that_failed_is_told(caplog: pytest.LogCaptureFixture) -> None:
