@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from weakref import WeakKeyDictionary, ref
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
+from kstate.client_commands import telling_of_state
 from kstate.core.messages import Command, GetState
 from kstate.errors import CallTimeout
 from kstate.log.port import Sender
@@ -101,7 +102,8 @@ class AsyncClient:
     ) -> Any:
         """See `Client.state`."""
         if at_seq is None:
-            return await self.call(processor, persist_id, GetState(), timeout=timeout)
+            with telling_of_state(processor, persist_id, timeout):
+                return await self.call(processor, persist_id, GetState(), timeout=timeout)
         return await asyncio.to_thread(
             lambda: self._client.state(processor, persist_id, at_seq=at_seq)
         )

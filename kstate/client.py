@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from kstate.client_commands import (
+    caller_headers,
+    check_handled,
+    new_command_id,
+    telling_of_state,
+)
 from kstate.client_links import Links
 from kstate.codec.port import Messages
 from kstate.core.context import Machine
@@ -38,27 +43,6 @@ MessagesOf = Callable[[Topics, ProcessorRef], Messages]
 MachineOf = Callable[[Topics, ProcessorRef], Machine]
 Published = Callable[[Topics], bool]
 """Whether the processor's schemas are on the log, all of them."""
-
-
-RESERVED_HEADERS = frozenset(
-    {
-        # what a worker reads, beside traceparent, which is the caller's to give
-        *("command-id", "content-type", "expected-seq", "reply-partition", "reply-to", "type"),
-        # what a dead letter gets in place of the command's own
-        *("error", "error-type", "source"),
-    }
-)
-"""Headers of a command record that are not the caller's to set."""
-
-
-def caller_headers(headers: Mapping[str, bytes] | None) -> Headers:
-    """A caller's headers as a record takes them; raises `ConfigError` for one it cannot set."""
-    for name, value in (headers or {}).items():
-        if name in RESERVED_HEADERS:
-            raise ConfigError(f"the header {name} is kstate's own: give another name to yours")
-        if not isinstance(name, str) or not isinstance(value, bytes):
-            raise ConfigError(f"the header {name!r} is not a text with bytes as its value")
-    return list((headers or {}).items())
 
 
 class Client:
@@ -111,10 +95,11 @@ class Client:
         """Sends a command without asking for a reply; its command id.
 
         Returns once the command is queued; `flush` returns once it is stored.  Raises
-        `ConfigError` for a header that kstate itself sets (`RESERVED_HEADERS`).  ``sender`` is
+        `ConfigError` for a header that kstate itself sets (`RESERVED_HEADERS`) and for a command
+        that the processor's class does not handle.  ``sender`` is
         whose `flush` waits for it: by default the calling thread's.
         """
-        value = self.messages(processor).encode_command(name_of(processor), command)
+        _, value = self._encoded(processor, command)
         return self.cast_encoded(
             processor,
             persist_id,
@@ -186,8 +171,7 @@ class Client:
         Returns once the command is stored; raises `CallTimeout` when it is not within ``timeout``
         seconds, and `NotSent` when not even the log was reached in that time.
         """
-        messages = self.messages(processor)
-        value = messages.encode_command(name_of(processor), command)
+        messages, value = self._encoded(processor, command)
         if isinstance(command, GetState):
             decode = messages.decode_state
         else:
@@ -269,11 +253,12 @@ class Client:
     ) -> Any:
         """The state now, answered by the owner; or after ``at_seq``, folded from the journal.
 
-        A persist id without events has its initial state.  Raises `ConfigError` when the journal
-        does not reach ``at_seq``.
+        A persist id without events has its initial state.  Raises `StateTimeout` or `NotSent` when
+        the owner does not answer, `ConfigError` when the journal does not reach ``at_seq``.
         """
         if at_seq is None:
-            return self.call(processor, persist_id, GetState(), timeout=timeout)
+            with telling_of_state(processor, persist_id, timeout):
+                return self.call(processor, persist_id, GetState(), timeout=timeout)
         if at_seq < 0:
             raise ConfigError(f"a seq is 0 or more, not {at_seq}")
         machine = self.machine(processor)
@@ -353,6 +338,12 @@ class Client:
                 self._messages[processor] = self._messages_of(topics, processor)
             return self._messages[processor]
 
+    def _encoded(self, processor: ProcessorRef, command: Command[Any]) -> tuple[Messages, bytes]:
+        messages = self.messages(processor)
+        if not isinstance(processor, str):
+            check_handled(processor, command)
+        return messages, messages.encode_command(name_of(processor), command)
+
     def _topics(self, processor: ProcessorRef) -> Topics:
         return Topics.of(name_of(processor), self._prefix)
 
@@ -374,8 +365,3 @@ class Client:
             headers.append(("expected-seq", b"%d" % expected_seq))
         topic, key = self._topics(processor).commands, encode_persist_id(persist_id)
         return Write(topic, None, key, value, headers + extra, int(time.time() * 1000))
-
-
-def new_command_id() -> str:
-    """A command id that nobody else has."""
-    return uuid.uuid4().hex

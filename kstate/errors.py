@@ -81,6 +81,18 @@ class CallTimeout(KStateError):
         )
 
 
+class StateTimeout(CallTimeout):
+    """The owner of an entity did not tell its state in time; asking changed nothing."""
+
+    def __init__(self, command_id: str, timeout_s: float, processor: str, persist_id: str) -> None:
+        self.command_id = command_id
+        KStateError.__init__(
+            self,
+            f"the owner of {persist_id!r} did not answer within {timeout_s:g} s: see whether a "
+            f"worker is at work (kstate status {processor}), or wait longer",
+        )
+
+
 class NotSent(CallTimeout):
     """The log was not reached in time: the command was not sent, and has not run."""
 

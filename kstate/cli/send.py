@@ -12,7 +12,8 @@ import click
 from kstate.cli.options import common, examples, json_flag, reference, timeout
 from kstate.cli.output import line, show
 from kstate.cli.waiting import Patience, client_for
-from kstate.client import Client, ProcessorRef, caller_headers
+from kstate.client import Client, ProcessorRef
+from kstate.client_commands import caller_headers
 from kstate.config import Config
 from kstate.core.messages import RESERVED_NAMESPACE
 from kstate.errors import BadCommand, CallTimeout, ConfigError, NotSent

@@ -13,7 +13,7 @@ from shop import Shop
 from world import World
 
 from kstate import Command, Context, Processor, command, event
-from kstate.client import RESERVED_HEADERS
+from kstate.client_commands import RESERVED_HEADERS
 
 
 def test_a_call_prints_the_reply(shell: Shell) -> None:

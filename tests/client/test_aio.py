@@ -13,7 +13,7 @@ from world import World
 
 from kstate import CallTimeout, Conflict, KStateError, Rejected, aio
 from kstate.aio import AsyncClient
-from kstate.errors import ConfigError, LogError, TopicError
+from kstate.errors import ConfigError, LogError, StateTimeout, TopicError
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -89,6 +89,18 @@ def test_a_call_that_timed_out_is_repeated_for_the_original_answer(world: World)
             again = timeout.value.command_id
             assert await k.call(Counter, "a", Add(5), command_id=again, timeout=20) == 5
             assert await k.call(Counter, "a", Look(), timeout=20) == 5
+
+    world.run(Counter)
+    run(main())
+
+
+def test_a_state_that_is_not_told_in_time_says_what_to_do(world: World) -> None:
+    async def main() -> None:
+        async with aio.connect(world.url, prefix=world.prefix) as k:
+            await k.call(Counter, "a", Look(), timeout=20)
+            await asyncio.to_thread(world.stop)
+            with pytest.raises(StateTimeout, match="kstate status counter"):
+                await k.state(Counter, "a", timeout=0.05)
 
     world.run(Counter)
     run(main())

@@ -16,8 +16,8 @@ from world import World
 
 import kstate
 from kstate import CallTimeout, Command, CommandFailed, KStateError, aio
-from kstate.client import RESERVED_HEADERS
-from kstate.errors import ConfigError, LogError, NoSuchLog, TopicError
+from kstate.client_commands import RESERVED_HEADERS
+from kstate.errors import ConfigError, LogError, NoSuchLog, StateTimeout, TopicError
 
 # -- call and cast ---------------------------------------------------------------------------------
 
@@ -112,6 +112,29 @@ def test_many_calls_may_be_under_way(world: World) -> None:
     calls = [world.client.begin(Counter, "a", Add(1)) for _ in range(100)]
     answers = [call.result_of(call.future.result(20)) for call in calls]
     assert answers == list(range(1, 101))
+
+
+@dataclass(frozen=True)
+class Elsewhere(Command[int]):
+    """A command of another processor."""
+
+
+def test_a_command_of_another_processor_is_refused_before_anything_is_sent(world: World) -> None:
+    world.run(Counter)
+    attempts: list[Callable[[], Any]] = [
+        lambda: world.client.call(Counter, "a", Elsewhere()),
+        lambda: world.client.cast(Counter, "a", Elsewhere()),
+        lambda: world.client.begin(Counter, "a", Elsewhere()),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ConfigError) as refused:
+            attempt()
+        assert str(refused.value) == (
+            "Counter has no handler for Elsewhere: its commands are "
+            + ", ".join(sorted(each.__name__ for each in Counter.__kstate__.commands))
+        )
+    world.client.flush()
+    assert world.read(world.topics(Counter).commands) == []
 
 
 def test_a_command_the_processor_does_not_know_is_refused_by_it(world: World) -> None:
@@ -360,8 +383,13 @@ def test_a_past_state_needs_the_processors_class(world: World) -> None:
 
 def test_asking_for_a_state_without_an_owner_times_out(world: World) -> None:
     connected_without_a_worker(world)
-    with pytest.raises(CallTimeout):
+    with pytest.raises(StateTimeout) as timeout:
         world.client.state(Counter, "a", timeout=0.05)
+    assert isinstance(timeout.value, CallTimeout)
+    assert str(timeout.value) == (
+        "the owner of 'a' did not answer within 0.05 s: see whether a worker is at work "
+        "(kstate status counter), or wait longer"
+    )
 
 
 def test_ids_are_those_with_events_sorted(world: World) -> None:
