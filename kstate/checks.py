@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -71,6 +72,7 @@ class _Check:
             self.say(f"snapshot_version is {cls.snapshot_version!r}: give a number from 1 on")
         if cls.on_error not in ("dead_letter", "stop"):
             self.say(f'on_error is {cls.on_error!r}: write "dead_letter" or "stop"')
+        self._misspelt()
         self._init()
         self._sends()
         if not isinstance(cls.adapters, _LISTS):
@@ -79,6 +81,17 @@ class _Check:
         for adapter in cls.adapters:
             if not isinstance(adapter, EventAdapter):
                 self.say(f"adapters has {adapter!r}: list instances of EventAdapter subclasses")
+
+    def _misspelt(self) -> None:
+        """A value whose name is nearly a setting's would be left unread, and never missed."""
+        names = [each for each in _SETTINGS if each != "name" or not hasattr(self.cls, "name")]
+        for base in self.cls.__mro__[:-1]:
+            for name in sorted(_own(base) - set(_SETTINGS)):
+                if name.startswith("_") or _is_method(vars(base)[name]):
+                    continue
+                near = difflib.get_close_matches(name, names, 1, ALIKE)
+                if near:
+                    self.say(f"{name} is no setting: did you mean {near[0]}? Else rename it")
 
     def _init(self) -> None:
         if "init" not in {name for base in self.cls.__mro__[:-1] for name in _own(base)}:
@@ -278,6 +291,9 @@ class _Check:
                 self.say(f"{subject} is no dataclass: write @dataclass(frozen=True) above it")
 
 
+ALIKE = 0.8
+"""How much a name must be like a setting's to be taken for it (difflib's ratio)."""
+_SETTINGS = ("adapters", "name", "on_error", "sends", "snapshot_every", "snapshot_version")
 _LISTS = (list, tuple, set, frozenset)
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -295,6 +311,10 @@ def _roles(cls: type) -> dict[str, str]:
 
 def _own(base: type) -> set[str]:
     return set() if base.__module__ == "kstate.processor" else set(vars(base))
+
+
+def _is_method(value: Any) -> bool:
+    return callable(value) or isinstance(value, staticmethod | classmethod | property)
 
 
 def _is_count(value: Any, least: int) -> bool:

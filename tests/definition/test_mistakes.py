@@ -46,6 +46,50 @@ def test_a_name_that_is_no_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("attribute", "value", "meant"),
+    [
+        ("snapshot_evry", 10, "snapshot_every"),
+        ("snapshots_every", 10, "snapshot_every"),
+        ("snapshot_versoin", 2, "snapshot_version"),
+        ("onerror", "stop", "on_error"),
+        ("adapter", [], "adapters"),
+        ("send", ["ledger"], "sends"),
+    ],
+)
+def test_an_attribute_that_is_nearly_a_setting(attribute: str, value: Any, meant: str) -> None:
+    assert mistakes(lambda: type("Bad", (Good,), {"name": "bad", attribute: value})) == [
+        f"{attribute} is no setting: did you mean {meant}? Else rename it"
+    ]
+
+
+def test_a_misspelt_attribute_of_a_base_class() -> None:
+    class Base(Good, abstract=True):
+        snapshot_evry = 10
+
+    (mistake,) = mistakes(lambda: type("Bad", (Base,), {"name": "bad"}))
+    assert "did you mean snapshot_every?" in mistake
+
+
+def test_a_misspelt_name_is_told_beside_the_missing_one() -> None:
+    assert "nam is no setting: did you mean name? Else rename it" in mistakes(
+        lambda: type("Bad", (Good,), {"nam": "bad"})
+    )
+
+
+def test_methods_and_names_of_ones_own_are_no_misspelt_settings() -> None:
+    class Fine(Good):
+        name = "fine"
+        names = ("a", "b")
+        limit = 10
+        versions = (1, 2)
+        _sends = 3
+
+        def send(self) -> None: ...
+
+    assert Fine.name == "fine"
+
+
+@pytest.mark.parametrize(
     ("attribute", "value", "sentence"),
     [
         ("snapshot_every", -1, "snapshot_every is -1: give a number of events, or 0"),
