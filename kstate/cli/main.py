@@ -16,6 +16,10 @@ from kstate.cli.options import examples
 COMMANDS = {
     "call": ("kstate.cli.send:call", "Send a command and print its reply."),
     "cast": ("kstate.cli.send:cast", "Send a command without waiting for a reply."),
+    "dead-letters": (
+        "kstate.cli.dead_letters:dead_letters",
+        "List the commands that failed, or send one again.",
+    ),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
     "query": ("kstate.cli.query:query", "Read events by id or by tag, or list the ids."),
     "replay": ("kstate.cli.replay:replay", "Read the journal from a point on, or fold it."),

@@ -1,0 +1,186 @@
+"""``kstate dead-letters``: the commands that failed, and another try for one of them."""
+
+from __future__ import annotations
+
+import heapq
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import click
+
+from kstate.cli.options import common, examples, json_flag, opened, reference, timeout
+from kstate.cli.output import as_json, line, moment, plain
+from kstate.config import Config
+from kstate.core.envelope import derived_command_id
+from kstate.core.messages import Headers, Record, Write
+from kstate.core.topics import Topics, decode_persist_id
+from kstate.errors import ConfigError, ProcessorAbsent
+from kstate.log.port import Ends, Log
+from kstate.processor import name_of
+from kstate.query import missing
+
+CHUNK = 1_000
+WAIT_S = 0.2
+NOT_SENT_AGAIN = frozenset(
+    # the new command has its own id, nobody waits for its reply, and what went wrong is over
+    {"command-id", "reply-to", "reply-partition", "error", "error-type", "source"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A command that failed, as its dead letter tells of it."""
+
+    position: str  # of the dead letter: partition and offset
+    persist_id: str | None  # None: the record has no key
+    at: str  # when it failed
+    error_type: str
+    error: str
+    source: str  # where the command stood: partition and offset in the commands topic
+    command_id: str
+
+
+@click.command(
+    name="dead-letters",
+    epilog=examples(
+        "kstate dead-letters bank --limit 10",
+        "kstate dead-letters bank --json",
+        "kstate dead-letters bank --retry 0:17",
+    ),
+)
+@common
+@click.argument("target", metavar="TARGET")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The newest N alone.")
+@click.option(
+    "--retry",
+    metavar="POSITION",
+    help="Send the command again whose dead letter is at this position.",
+)
+@timeout("the command to be stored that is sent again")
+@json_flag("JSON lines")
+def dead_letters(
+    config: Config,
+    target: str,
+    limit: int | None,
+    retry: str | None,
+    timeout: float,
+    as_jsons: bool,
+) -> None:
+    """List the commands that failed, or send one again.
+
+    TARGET is the name of a processor or module:Class. The oldest comes first. With --retry the
+    command at a position is sent once more, and its new command id is printed; the same position
+    gives the same id, so that a second retry does not run again what the first one did.
+    """
+    if retry is not None and limit is not None:
+        raise click.UsageError("--limit goes with the list, --retry with one position")
+    name = name_of(reference(target, config))
+    topics = Topics.of(name, config.prefix)
+    log = opened(config)
+    try:
+        if retry is not None:
+            line(sent_again(log, topics, retry, timeout), at_once=True)
+            return
+        for letter in listed(log, topics, limit):
+            line(as_json(asdict(letter)) if as_jsons else _text(letter))
+    finally:
+        log.close()
+
+
+def listed(log: Log, topics: Topics, limit: int | None = None) -> list[Letter]:
+    """The dead letters of a processor, the oldest first; with ``limit`` the newest so many."""
+    found = (
+        ((record.timestamp, record.partition, record.offset), _letter(record))
+        for record in _read(log, topics, {p: ends.start for p, ends in _ends(log, topics).items()})
+    )
+    kept = sorted(found) if limit is None else sorted(heapq.nlargest(limit, found))
+    return [letter for _, letter in kept]
+
+
+def sent_again(log: Log, topics: Topics, position: str, timeout_s: float) -> str:
+    """Sends the command whose dead letter is at ``position`` again; its new command id.
+
+    Raises `ConfigError` when there is none, and `BadPersistId` for one that could never run.
+    """
+    record = _at(log, topics, position)
+    decode_persist_id(record.key)
+    # a processor's name has no dot: no command that a processor sends gets the same id
+    command_id = derived_command_id(topics.dead_letters, _original_id(record), record.offset)
+    kept = [header for header in record.headers if header[0] not in NOT_SENT_AGAIN]
+    headers: Headers = [("command-id", command_id), *kept]
+    now = int(time.time() * 1000)
+    producer = log.producer()
+    try:
+        producer.send(Write(topics.commands, None, record.key, record.value, headers, now))
+        producer.flush(timeout_s)
+    finally:
+        producer.close()
+    return command_id.decode()
+
+
+def _ends(log: Log, topics: Topics) -> Mapping[int, Ends]:
+    if topics.dead_letters not in log.topics([topics.dead_letters]):
+        raise ProcessorAbsent(missing(topics))
+    return log.ends(topics.dead_letters)
+
+
+def _read(log: Log, topics: Topics, starts: Mapping[int, int]) -> Iterator[Record]:
+    """The dead letters from these offsets to what is now the end."""
+    ends = log.ends(topics.dead_letters)
+    starts = {p: start for p, start in starts.items() if start < ends[p].stable}
+    if not starts:
+        return
+    waiting = set(starts)
+    reader = log.reader()
+    try:
+        reader.assign(topics.dead_letters, starts)
+        while waiting:
+            chunk = reader.poll(CHUNK, WAIT_S)
+            yield from chunk.records
+            waiting -= {p for p, reached in chunk.ends.items() if reached >= ends[p].stable}
+    finally:
+        reader.close()
+
+
+def _at(log: Log, topics: Topics, position: str) -> Record:
+    ends = _ends(log, topics)
+    found = re.fullmatch(r"(\d{1,18}):(\d{1,18})", position)
+    if found is None:
+        raise ConfigError(f"{position!r} is no position of a dead letter: it looks like 0:17")
+    partition, offset = map(int, found.groups())
+    places = {partition: offset} if partition in ends else {}
+    for record in _read(log, topics, places):
+        if record.offset >= offset:
+            if record.offset == offset:
+                return record
+            break
+    raise ConfigError(f"there is no dead letter at {partition}:{offset}")
+
+
+def _letter(record: Record) -> Letter:
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    return Letter(
+        position=f"{record.partition}:{record.offset}",
+        persist_id=None if record.key is None else record.key.decode(errors="backslashreplace"),
+        at=moment(datetime.fromtimestamp(record.timestamp / 1000, UTC)),
+        error_type=headers.get("error-type", ""),
+        error=headers.get("error", ""),
+        source=headers.get("source", ""),
+        command_id=_original_id(record).decode(errors="replace"),
+    )
+
+
+def _original_id(record: Record) -> bytes:
+    """The id the command had: one that came without is known by where it stood."""
+    headers = dict(record.headers)
+    position = b"%d:%d" % (record.partition, record.offset)
+    return headers.get("command-id") or headers.get("source") or position
+
+
+def _text(letter: Letter) -> str:
+    persist_id = "-" if letter.persist_id is None else plain(letter.persist_id)
+    error = plain(f"{letter.error_type}: {letter.error}")
+    return f"{letter.position}  {letter.at}  {persist_id}  {error}  (command at {letter.source})"
