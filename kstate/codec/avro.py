@@ -19,6 +19,7 @@ from kstate.codec.hints import NoReplyType, reply_annotation
 from kstate.codec.jsonform import encode_json
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, Envelopes, encode_envelope
 from kstate.codec.texts import parse_json
+from kstate.core.adapters import Tagged
 from kstate.core.definition import Definition
 from kstate.core.messages import (
     RESERVED_COMMANDS,
@@ -126,6 +127,11 @@ class AvroCodec:
         """See `kstate.core.codec.Codec`."""
         encode = self._encode_event.get(type(event))
         if encode is None:
+            if type(event) is Tagged:
+                raise EncodeError(
+                    "tagged(…) cannot be persisted: persist the event itself, and let an "
+                    "EventAdapter in adapters give it its tags"
+                )
             raise EncodeError(f"{type(event).__qualname__} is no event of {self.processor}")
         return encode(event)
 
