@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,8 +17,9 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 KAFKA_VERSION = "4.2.0"
@@ -26,6 +28,9 @@ MIN_JAVA = 17
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 HOST = "127.0.0.1"
+PORTS = range(15_000, 32_000)
+"""Below those that systems give to outgoing connections, one of which could else take the port of
+a broker that is away for a moment."""
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -90,22 +95,27 @@ def _fetch(cache: Path, folder: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nothing listens on now; raises `NoLocalKafka` when there are too few."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue  # it is taken
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise NoLocalKafka(f"fewer than {count} ports from {PORTS.start} to {PORTS.stop} are free")
 
 
 class LocalKafka:
     """A cluster of ``nodes`` brokers, each its own process, data below ``directory``.
 
     ``settings`` are broker properties beside those that make it small and local; ``protocol`` is
-    what clients and brokers speak, whose credentials are among the settings.
+    what clients and brokers speak, whose credentials are among the settings.  ``listeners`` are
+    further ones, by name: per node the port that clients are told, of a proxy that passes their
+    connections on to the port in `behind`.
     """
 
     def __init__(
@@ -114,12 +124,15 @@ class LocalKafka:
         nodes: int = 1,
         settings: Mapping[str, str] | None = None,
         protocol: str = "PLAINTEXT",
+        listeners: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self._jars = jars()
         self._directory = directory
-        ports = free_ports(2 * nodes)
-        self.ports = ports[:nodes]
-        self._controllers = ports[nodes:]
+        self._told = dict(listeners or {})
+        ports = iter(free_ports((2 + len(self._told)) * nodes))
+        self.ports = list(islice(ports, nodes))
+        self._controllers = list(islice(ports, nodes))
+        self.behind = {name: list(islice(ports, nodes)) for name in self._told}
         self._settings = dict(settings or {})
         self._protocol = protocol
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -216,18 +229,21 @@ class LocalKafka:
         nodes = len(self.ports)
         copies = str(min(3, nodes))
         client = f"{self._protocol}://{HOST}:{self.ports[node]}"
+        bound = [f"{name}://{HOST}:{ports[node]}" for name, ports in self.behind.items()]
+        told = [f"{name}://{HOST}:{ports[node]}" for name, ports in self._told.items()]
+        own = [f"{name}:{self._protocol}" for name in (self._protocol, *self._told)]
         voters = [f"{n}@{HOST}:{port}" for n, port in enumerate(self._controllers)]
         return {
             "process.roles": "broker,controller",
             "node.id": str(node),
             "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"{client},CONTROLLER://{HOST}:{self._controllers[node]}",
-            "advertised.listeners": client,
-            "inter.broker.listener.name": self._protocol,
-            "listener.security.protocol.map": (
-                f"{self._protocol}:{self._protocol},CONTROLLER:PLAINTEXT"
+            "listeners": ",".join(
+                [client, *bound, f"CONTROLLER://{HOST}:{self._controllers[node]}"]
             ),
+            "advertised.listeners": ",".join([client, *told]),
+            "inter.broker.listener.name": self._protocol,
+            "listener.security.protocol.map": ",".join([*own, "CONTROLLER:PLAINTEXT"]),
             "log.dirs": str(self._home(node) / "data"),
             "auto.create.topics.enable": "false",
             "default.replication.factor": copies,
