@@ -6,14 +6,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from pages import Shell, blocks, follow
 from rich.console import Console
 
 from demo.answers import Answers
@@ -21,96 +20,11 @@ from demo.flights_file import Flight, flights_file, read_flights
 from demo.plain import PAST_SEQ, Plain, busiest, plain_pass, seq_of
 from demo.report import compare, show
 from kstate import StoredEvent
-from kstate.wiring import open_log
 from processors.flights import Flown
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-PATIENCE_S = 30.0
-END = "-- end of a command --"
-NOTICE = re.compile(r"bash: line \d+: +\d+ (Killed|Terminated) ")
-"""What the shell tells of a worker that is gone."""
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-class Block(NamedTuple):
-    language: str
-    text: str
-
-
-class Step(NamedTuple):
-    command: str
-    output: str
-
-
-BLOCKS = [Block(*each) for each in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)]
-
-
-def steps(text: str) -> Iterator[Step]:
-    """The commands of a console block, each with what it prints."""
-    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
-        command, _, output = part.partition("\n")
-        yield Step(command, output)
-
-
-class Shell:
-    """A shell in a directory, to which one types."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        self._process = subprocess.Popen(
-            ["bash", "--norc"],
-            cwd=directory,
-            env={"PATH": path, "HOME": str(directory)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def type(self, command: str) -> str:
-        """What a command prints."""
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{command}\necho '{END}'\n")
-        process.stdin.flush()
-        lines: list[str] = []
-        for line in process.stdout:
-            if line.rstrip("\n") == END:
-                return "".join(lines)
-            if not NOTICE.match(line):
-                lines.append(line)
-        raise AssertionError(f"the shell ended in {command}: {lines}")
-
-    def close(self) -> None:
-        """Ends the shell and what it started."""
-        assert self._process.stdin is not None
-        if self._process.poll() is None:
-            self._process.stdin.write("kill -9 $(jobs -p) 2> /dev/null; exit\n")
-            self._process.stdin.close()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def await_worker(self) -> None:
-        """Returns when a worker owns the log; the reader of the README is slower than it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._owned():
-            assert time.monotonic() < deadline, (self._directory / "worker.log").read_text()
-            time.sleep(0.05)
-
-    def _owned(self) -> bool:
-        file = self._directory / "bank.db"
-        if not file.exists():
-            return False
-        log = open_log(f"sqlite:{file}")
-        try:
-            topics = log.topics(["bank.commands"])
-            return bool(topics and log.owners("bank", "bank.commands"))
-        finally:
-            log.close()
+BLOCKS = blocks(ROOT / "README.md")
 
 
 @pytest.fixture
@@ -121,20 +35,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_the_first_half_hour_prints_what_it_says(shell: Shell, tmp_path: Path) -> None:
-    ran = 0
-    for language, text in BLOCKS:
-        if language == "python":
-            name = re.match(r"# (\w+\.py)\n", text)
-            assert name, f"a Python block without the name of its file: {text[:40]}"
-            (tmp_path / name[1]).write_text(text)
-        elif language == "console":
-            for command, expected in steps(text):
-                printed = shell.type(command)
-                assert TIME.sub("TIME", printed) == TIME.sub("TIME", expected), command
-                ran += 1
-                if "kstate run" in command:
-                    shell.await_worker()
-    assert ran > 10
+    assert follow(BLOCKS, tmp_path, shell) > 10
 
 
 def test_the_client_of_the_first_half_hour_is_typed(tmp_path: Path) -> None:
