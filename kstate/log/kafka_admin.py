@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import (
+    OFFSET_INVALID,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
@@ -235,10 +236,14 @@ class KafkaAdmin:
         futures = self._client.list_offsets(
             asked, isolation_level=isolation, request_timeout=REQUEST_S
         )
-        return {
-            place.partition: self._result(future, f"the offsets of {topic}").offset
-            for place, future in futures.items()
+        what = f"the offsets of {topic}"
+        found = {
+            place.partition: self._result(future, what).offset for place, future in futures.items()
         }
+        if OFFSET_INVALID in found.values():
+            # librdkafka has this, without an error, for partitions whose answer broke off
+            raise LogUnavailable(f"{what}: the connection broke before all were known")
+        return found
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> dict[int, int]:
         """Per partition the first offset of that time or later, else the end."""
