@@ -63,6 +63,9 @@ class AvroCodec:
         self._entries.append(self.book.add(SNAPSHOT_SCHEMA, "snapshot", "Snapshot"))
         self._encode_event = {cls: form.encode for cls, form in forms.events.items()}
         self._encode_state = state.encode
+        self._encode_replies = {
+            cls: _reply_encoder(form, cls) for cls, form in forms.replies.items()
+        } | {GetState: state.encode}
         self._sent: dict[tuple[str, type], Callable[[Any], bytes]] = {
             (definition.name, cls): form.encode for cls, form in forms.commands.items()
         }
@@ -155,12 +158,10 @@ class AvroCodec:
 
     def encode_reply(self, command_class: type, reply: Any) -> bytes:
         """See `kstate.core.codec.Codec`; the reply to `GetState` is the state."""
-        if command_class is GetState:
-            return self._encode_state(reply)
-        form = self._forms.replies.get(command_class)
-        if form is None:
+        encode = self._encode_replies.get(command_class)
+        if encode is None:
             raise EncodeError(f"{command_class.__qualname__} is no command of {self.processor}")
-        return encode_reply(form, reply, command_class)
+        return encode(reply)
 
     def decode_reply(self, command_class: type, value: bytes | None) -> Any:
         """The inverse of `encode_reply`; raises `DecodeError`."""
@@ -292,13 +293,18 @@ def reply_decoder(
     return _reply_decoder(form, command_class, Book() if book is None else book)
 
 
-def encode_reply(form: ReplyForm, reply: Any, command_class: type) -> bytes:
-    """A reply by its form; raises `EncodeError`."""
+def _reply_encoder(form: ReplyForm, command_class: type) -> Callable[[Any], bytes]:
+    """What encodes the replies to a command class; it raises `EncodeError`."""
     if form.form is None:
-        if reply is not None:
-            raise EncodeError(f"the reply of {command_class.__name__} is to be None")
-        return b""
-    return form.form.encode(reply if form.wrap is None else form.wrap(reply))
+
+        def nothing(reply: None) -> bytes:
+            if reply is not None:
+                raise EncodeError(f"the reply of {command_class.__name__} is to be None")
+            return b""
+
+        return nothing
+    encode, wrap = form.form.encode, form.wrap
+    return encode if wrap is None else lambda reply: encode(wrap(reply))
 
 
 def _reply_decoder(

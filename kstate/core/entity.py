@@ -8,6 +8,9 @@ from kstate.core.context import Machine
 from kstate.core.messages import Recent, Snapshot
 from kstate.core.policy import Policy
 
+PRUNE_MASK = 7
+"""A window is pruned at every eighth seq, or when it has too many ids."""
+
 Window = dict[bytes, Recent]
 """Hash of a command id → what is remembered of that command; oldest first."""
 
@@ -61,11 +64,10 @@ class Staged:
         entity.size = self.size
         entity.deleted = self.deleted
         if self.recent:
-            if entity.recent:
-                self._remember(entity.recent)
-            else:
-                entity.recent = self.recent
-            prune(entity.recent, policy, now)
+            self._remember(entity.recent)
+            # for the memory's sake alone, and thus not every time: `recall` looks at the age itself
+            if len(entity.recent) > policy.window_ids or not entity.seq & PRUNE_MASK:
+                prune(entity.recent, policy, now)
         return entity
 
     def window(self) -> Window:
@@ -75,12 +77,10 @@ class Staged:
         return window
 
     def _remember(self, window: Window) -> None:
-        added = self.recent
-        if not added.keys().isdisjoint(window):
-            # an id that had left the window and came again counts by its new place
-            for hashed in added:
-                window.pop(hashed, None)
-        window.update(added)
+        for hashed, recent in self.recent.items():
+            if hashed in window:  # it had left the window and came again: its new place counts
+                del window[hashed]
+            window[hashed] = recent
 
     def recall(self, hashed: bytes, policy: Policy, now: int) -> Recent | None:
         """What the window tells of a command id, however commands were cut into batches."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
-from kstate.core.messages import Deleted, Recent, Record
+from kstate.core.messages import Deleted, Recent, Record, new_recent
 from kstate.core.runner import Failed
 from kstate.core.shard import Shard
 from kstate.core.topics import decode_persist_id, parse_event_key
@@ -49,6 +49,10 @@ class Replay:
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
+        self._machine = shard.machine
+        self._find = shard.entities.get
+        self._folded = shard.folded
+        self._window_ids = shard.machine.policy.window_ids
         self.newest_source = -1  # command offset of the newest event read
         self.awaited: dict[bytes, str] = {}
 
@@ -58,35 +62,48 @@ class Replay:
         Raises `JournalError` for a record that is no event and for broken seqs, and
         `UnreadableSnapshot`.
         """
-        parsed = parse_event_key(record.key)
+        _, offset, event_key, value, headers, timestamp = record
+        parsed = parse_event_key(event_key)
         if parsed is None:
             raise JournalError(
-                f"the journal has a foreign record at {record.partition}:{record.offset}: "
-                f"its key {record.key!r} is no persist id and seq"
+                f"the journal has a foreign record at {record.partition}:{offset}: "
+                f"its key {event_key!r} is no persist id and seq"
             )
-        if record.value is None:
+        if value is None:
             return  # a tombstone: the event was removed behind a snapshot
         key, seq = parsed
-        shard = self._shard
-        entity = shard.entities.get(key) or self._enter(key, record)
-        command_id, source, reply = _origin(record)
-        if source is not None:
-            self.newest_source = max(self.newest_source, source)
+        entity = self._find(key) or self._enter(key, record)
+        command_id = reply = None
+        for name, content in headers:
+            if name == "command-id":
+                command_id = content
+            elif name == "source":
+                digits = (content or b"").rpartition(b":")[2]
+                if digits.isdigit():
+                    source = int(digits)
+                    if source > self.newest_source:
+                        self.newest_source = source
+            elif name == "reply":
+                reply = content
         if self.awaited:
             self._reach(key, entity, seq)
         if seq <= entity.snapshot_seq:
             return
         if not entity.seq:
-            shard.entity_count += 1
-        fold_event(shard.machine, entity, seq, record.value)
-        shard.folded(key, record.offset, len(record.value))
+            self._shard.entity_count += 1
+        fold_event(self._machine, entity, seq, value)
+        self._folded(key, offset, len(value))
         if command_id is not None:
-            hashed = hash_command_id(command_id)
-            # of a command's events the last one counts, also for the window's order
-            entity.recent.pop(hashed, None)
-            entity.recent[hashed] = Recent(seq, record.timestamp, reply)
-            if len(entity.recent) > shard.machine.policy.window_ids:
-                del entity.recent[next(iter(entity.recent))]
+            self._remember(entity, command_id, new_recent((seq, timestamp, reply)))
+
+    def _remember(self, entity: Entity, command_id: bytes, recent: Recent) -> None:
+        window = entity.recent
+        hashed = hash_command_id(command_id)
+        if hashed in window:  # of a command's events the last one counts, also for the order
+            del window[hashed]
+        window[hashed] = recent
+        if len(window) > self._window_ids:
+            del window[next(iter(window))]
 
     def _reach(self, key: bytes, entity: Entity, seq: int) -> None:
         """Checks the oldest event left of an entity whose newest snapshot was passed over.
@@ -127,17 +144,3 @@ def _out_of_reach(persist_id: str, reason: str, what: str) -> JournalError:
         f"{persist_id!r} cannot be rebuilt: its snapshot {reason}, and the journal {what}; "
         "run code that can read the snapshot, or give the entity up with a tombstone for it"
     )
-
-
-def _origin(record: Record) -> tuple[bytes | None, int | None, bytes | None]:
-    """The headers command-id, the offset in source, and reply of a journal record."""
-    command_id = source = reply = None
-    for name, value in record.headers:
-        if name == "command-id":
-            command_id = value
-        elif name == "source":
-            digits = (value or b"").rpartition(b":")[2]
-            source = int(digits) if digits.isdigit() else None
-        elif name == "reply":
-            reply = value
-    return command_id, source, reply

@@ -9,7 +9,7 @@ from kstate.core.context import Context, Machine, execute
 from kstate.core.entity import Entity, Staged, snapshot_of
 from kstate.core.envelope import Envelope, hash_command_id
 from kstate.core.messages import GetState, Recent, Record, new_recent
-from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing, Route
+from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
 from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
 
 
@@ -42,6 +42,7 @@ class Runner:
         self._outgoing = outgoing
         self._kept_bytes = machine.policy.kept_reply_bytes
         self._max_bytes = machine.max_value_bytes
+        self._encode_reply = machine.codec.encode_reply
 
     def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Staged) -> None:
         """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
@@ -86,7 +87,11 @@ class Runner:
         try:
             reply = execute(context, command)
             if route is not None:
-                value = self._encode_reply(command, reply)
+                value = self._encode_reply(type(command), reply)
+                if len(value) > self._max_bytes:
+                    raise RecordTooLarge(
+                        f"the reply to {type(command).__name__}", len(value), self._max_bytes
+                    )
                 kept = value if len(value) <= self._kept_bytes else None
             recent = new_recent((context._seq, batch.now, kept))
             # before its first event an entity is what `init` makes of it: there is nothing to save
@@ -114,7 +119,12 @@ class Runner:
         if snapshot is not None:
             self.put_snapshot(batch, record.key or b"", staged, snapshot)
         if route is not None:
-            self._reply(batch, route, envelope, OK, value, staged.seq)
+            batch.writes.append(
+                self._outgoing.reply(
+                    route, envelope.command_id, OK, value, staged.seq, batch.position, batch.now
+                )
+            )
+            batch.counts.replies += 1
         elif envelope.reply_to is not None:
             batch.counts.replies_refused += 1
 
@@ -146,7 +156,8 @@ class Runner:
         staged.state = context._state
         staged.seq = context._seq
         staged.deleted = context._deleted
-        staged.recent.pop(hashed, None)  # it may have left the window within this batch
+        if hashed in staged.recent:  # it has left the window within this batch
+            del staged.recent[hashed]
         staged.recent[hashed] = recent
         batch.source, batch.position = record.offset, source
         batch.counts.events += len(events)
@@ -156,14 +167,6 @@ class Runner:
                 CommittedEvent(persist_id, each.seq, each.event, each.tags, batch.now)
                 for each in events
             ]
-
-    def _encode_reply(self, command: Any, reply: Any) -> bytes:
-        value = self._machine.codec.encode_reply(type(command), reply)
-        if len(value) > self._max_bytes:
-            raise RecordTooLarge(
-                f"the reply to {type(command).__name__}", len(value), self._max_bytes
-            )
-        return value
 
     # -- answers ---------------------------------------------------------------------------
 
@@ -197,22 +200,9 @@ class Runner:
         route = self._outgoing.route(envelope)
         if route is None:
             batch.counts.replies_refused += 1
-        else:
-            self._reply(batch, route, envelope, status, value, seq, code, error)
-
-    def _reply(
-        self,
-        batch: Batch,
-        route: Route,
-        envelope: Envelope,
-        status: bytes,
-        value: bytes | None,
-        seq: int,
-        code: str = "",
-        error: str = "",
-    ) -> None:
-        reply = self._outgoing.reply
+            return
         at, now = batch.position, batch.now
+        reply = self._outgoing.reply
         batch.writes.append(
             reply(route, envelope.command_id, status, value, seq, at, now, code, error)
         )

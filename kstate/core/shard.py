@@ -273,12 +273,16 @@ class Shard:
         """Makes the batch the truth; ``ends`` is what the log's commit returned."""
         batch = self.batch
         self._commit_coverage(batch)
-        policy = self.machine.policy
+        policy, entities, stuck = self.machine.policy, self.entities, self.stuck
+        ranked = self._ranks()
+        grown = 0
         for key, staged in batch.overlay.items():
-            if key not in self.stuck:
-                self._bytes += staged.size - staged.entity.size
+            if key not in stuck:
+                grown += staged.size - staged.entity.size
             staged.commit(policy, batch.now)
-            self.entities.move_to_end(key)
+            if ranked:
+                entities.move_to_end(key)
+        self._bytes += grown
         for key in batch.evicting:
             self._bytes -= self.entities.pop(key).size
         if batch.stuck:
@@ -291,6 +295,14 @@ class Shard:
         self.counts.add(batch.counts)
         self.batch = self._new_batch()
         return batch
+
+    def _ranks(self) -> bool:
+        """Whether it matters which entity was used last: not while memory is half empty."""
+        policy = self.machine.policy
+        return (
+            2 * len(self.entities) > policy.max_entities
+            or 2 * self._bytes > policy.max_entity_bytes
+        )
 
     def _commit_coverage(self, batch: Batch) -> None:
         uncovered = self.uncovered

@@ -281,21 +281,17 @@ class KafkaMember:
 
     def _check_writes(self, writes: Sequence[Write]) -> set[int]:
         """The indexes of the last write to each explicit partition of each topic."""
-        last: dict[tuple[str, int], int] = {}
-        counts: dict[str, int] = {}
-        for index, write in enumerate(writes):
-            topic, partition = write.topic, write.partition
-            count = counts.get(topic)
-            if count is None:
-                count = counts[topic] = self._partitions_of(topic)
-            if partition is not None:
-                if not 0 <= partition < count:
-                    raise TopicError(f"{topic} has no partition {partition}: it has {count}")
-                last[topic, partition] = index
-            # a value alone is nearly always the size, and what exceeds a half is looked at closely
-            if write.value is not None and 2 * len(write.value) > self._limit:
+        last = {(write[0], write[1]): index for index, write in enumerate(writes)}
+        for topic, partition in last:
+            count = self._partitions_of(topic)
+            if partition is not None and not 0 <= partition < count:
+                raise TopicError(f"{topic} has no partition {partition}: it has {count}")
+        # a value alone is nearly always the size, and what exceeds a half is looked at closely
+        much = self._limit // 2
+        for write in writes:
+            if write[3] is not None and len(write[3]) > much:
                 self._check_size(write)
-        return set(last.values())
+        return {index for (_, partition), index in last.items() if partition is not None}
 
     def _check_size(self, write: Write) -> None:
         size = record_size(write)

@@ -12,6 +12,8 @@ import json
 import mmap
 import os
 import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 MAX_DEATHS = 3
@@ -33,7 +35,10 @@ class Running:
         self._note = mmap.mmap(self._file, _NOTE.size)
         if not fresh:
             self._count_death()
-        _NOTE.pack_into(self._note, 0, *_NONE)
+        # a C function, with what never changes: it is called for every command
+        self.enter: Callable[[int, int], None] = partial(_NOTE.pack_into, self._note, 0)
+        """Notes that the command at this partition and offset starts."""
+        self.leave()
 
     def _read_deaths(self) -> dict[str, int]:
         try:
@@ -66,17 +71,14 @@ class Running:
         """How many workers died while this command was running."""
         return self._deaths.get(f"{partition}:{offset}", 0)
 
-    def enter(self, partition: int, offset: int) -> None:
-        """Notes that the command at this offset starts."""
-        _NOTE.pack_into(self._note, 0, partition, offset)
-
     def leave(self) -> None:
         """Notes that no command is running."""
-        _NOTE.pack_into(self._note, 0, *_NONE)
+        self.enter(*_NONE)
 
     def close(self) -> None:
         """Notes that all went well, and releases the note; idempotent."""
         if not self._note.closed:
             self.leave()
+            del self.enter  # it holds the note
             self._note.close()
             os.close(self._file)
