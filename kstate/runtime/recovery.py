@@ -175,6 +175,8 @@ class Recovery:
                 moved = self._monotonic()
                 self.records_read += len(chunk.records)
                 use(chunk.records)
+                if chunk.records[-1].offset >= end - 1:
+                    return  # without the wait for the reader to tell its end
             # the end is where the reader stands, not a record: the last offset may hold none
             if chunk.ends.get(self._partition, -1) >= end:
                 return
