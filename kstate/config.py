@@ -16,6 +16,8 @@ from kstate.errors import ConfigError
 DEFAULT_LOG = "sqlite:kstate.db"
 CONFIG_FILE = "kstate.toml"
 DEFAULT_PARTITIONS = 8
+HANG_TIMEOUT_S = 300.0
+"""As long as Kafka lets a consumer be silent before it gives its partitions to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Config:
     batch_bytes: int = 4_194_304
     batch_ms: int = 200
     stop_timeout_s: float = 10.0
+    hang_timeout_s: float = HANG_TIMEOUT_S
     skip_lost: bool = False
     kafka: Mapping[str, str] = field(default_factory=dict)  # properties of librdkafka's clients
     policy: Policy = field(default_factory=Policy)
@@ -43,8 +46,9 @@ class Config:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.partitions < 0:
             raise ConfigError(f"partitions must be at least 1, not {self.partitions}")
-        if self.stop_timeout_s <= 0:
-            raise ConfigError(f"stop_timeout_s must be above 0, not {self.stop_timeout_s:g}")
+        for name in ("stop_timeout_s", "hang_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0, not {getattr(self, name):g}")
 
 
 def load_config(

@@ -27,6 +27,7 @@ SETTINGS = (
     "batch_ms",
     "max_entities",
     "stop_timeout_s",
+    "hang_timeout_s",
     "skip_lost",
 )
 """Options of commands that are settings, too: flags come before the environment and the file."""

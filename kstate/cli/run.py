@@ -75,6 +75,13 @@ logger = logging.getLogger("kstate.run")
     help="How many seconds a clean stop may take; 10 by default.",
 )
 @click.option(
+    "--hang-timeout",
+    "hang_timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="After how many seconds a worker that hangs is ended; 300 by default.",
+)
+@click.option(
     "--skip-lost",
     is_flag=True,
     default=None,
@@ -145,7 +152,7 @@ def _run_here(
     log, workers = started
     relax_collector()
     try:
-        host = Host(workers)
+        host = Host(workers, config.hang_timeout_s)
         stopping.serve(host.stop)
         logger.info("%s: running on %s; standing by until partitions are ready", names, log.url)
         host.run()

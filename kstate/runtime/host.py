@@ -6,16 +6,22 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from kstate.config import HANG_TIMEOUT_S
+from kstate.runtime.watchdog import Watchdog
 from kstate.runtime.worker import Worker
 
 logger = logging.getLogger("kstate.worker")
 
 
 class Host:
-    """Runs workers until `stop`, or until one of them fails."""
+    """Runs workers until `stop`, or until one of them fails.
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    A loop that does not turn for ``hang_timeout_s`` ends the process.
+    """
+
+    def __init__(self, workers: Sequence[Worker], hang_timeout_s: float = HANG_TIMEOUT_S) -> None:
         self.workers = tuple(workers)
+        self._hang_timeout_s = hang_timeout_s
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
 
@@ -26,15 +32,16 @@ class Host:
 
     def run(self) -> None:
         """Returns when all workers have left; raises what the first failing one raised."""
-        threads = [
-            threading.Thread(target=self._run, args=(worker,), name=f"kstate-{worker.name}")
+        threads = {
+            worker: threading.Thread(target=self._run, args=(worker,), name=f"kstate-{worker.name}")
             for worker in self.workers
-        ]
-        for thread in threads:
+        }
+        watchdog = Watchdog(self.workers, self._hang_timeout_s)
+        for thread in threads.values():
             thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # a signal is handled between two waits
+        while working := [worker for worker, thread in threads.items() if thread.is_alive()]:
+            threads[working[0]].join(0.2)  # a signal is handled between two waits
+            watchdog.look(working)
         if self._failure is not None:
             raise self._failure
 

@@ -81,6 +81,8 @@ class Worker:
         self._stopping = threading.Event()
         self.ready = threading.Event()
         """Set while every partition that is assigned may run commands, and there is one."""
+        self.beats = 0
+        """Turns of the loop so far: it hangs when that stands still."""
         self._backlog: deque[Record] = deque()
         self._teller = Teller(self.name)
         self._newest = 0
@@ -208,6 +210,7 @@ class Worker:
         return RETRY_S
 
     def _beat(self, state: State) -> None:
+        self.beats += 1
         # the machine's clock, not the worker's: the one that looks has no other
         self._heartbeat.beat(int(time.time() * 1000), state)
 

@@ -13,6 +13,7 @@ from kstate import errors
 from kstate.cli.errors import EXIT_INTERRUPTED, EXIT_LATE, EXIT_OUTPUT, EXIT_UNEXPECTED
 from kstate.cli.main import COMMANDS, kstate
 from kstate.errors import KStateError
+from kstate.runtime.watchdog import EXIT_HUNG
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
@@ -127,4 +128,6 @@ def test_every_error_stands_at_its_exit_code(error: type[KStateError]) -> None:
 
 def test_the_table_has_no_code_that_is_not_used() -> None:
     used = {error.exit_code for error in classes(KStateError)}
-    assert set(table()) == used | {0, 2, EXIT_UNEXPECTED, EXIT_OUTPUT, EXIT_LATE, EXIT_INTERRUPTED}
+    assert set(table()) == used | {
+        0, 2, EXIT_UNEXPECTED, EXIT_OUTPUT, EXIT_LATE, EXIT_HUNG, EXIT_INTERRUPTED,
+    }  # fmt: skip

@@ -119,6 +119,25 @@ def test_a_second_signal_ends_at_once_with_75(processes: Processes) -> None:
     assert err.splitlines()[-1].startswith("kstate: a second SIGINT")
 
 
+def test_a_worker_that_hangs_is_ended_with_76_and_says_where(processes: Processes) -> None:
+    worker = processes.worker("--hang-timeout", "1.5")
+    processes.out("cast", "shop", "o-1", "Sleep", "seconds=600")
+    code, _, err = ended(worker)
+    assert code == 76
+    assert "shop: the loop has not turned for 1.5 s" in err
+    assert "in sleep" in err  # the handler
+
+
+def test_a_command_that_hangs_three_workers_is_dead_lettered(processes: Processes) -> None:
+    processes.worker().kill()
+    processes.out("cast", "shop", "o-1", "Put", "count=1")
+    processes.out("cast", "shop", "o-1", "Sleep", "seconds=600")
+    for _ in range(3):
+        assert ended(processes.start("run", "shop:Shop", "--hang-timeout", "1.5"))[0] == 76
+    processes.worker("--hang-timeout", "1.5")
+    assert processes.out("call", "shop", "o-1", "Put", "count=2") == "3\n"
+
+
 def _runs(processes: Processes) -> bool:
     """Whether a command is running: the worker's note says so."""
     notes = processes.directory.glob(".kstate/shop/*/running")
