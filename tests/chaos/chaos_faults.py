@@ -220,7 +220,7 @@ def kill_broker(arena: Arena, chance: random.Random) -> None:
     """A broker dies and comes back; returns when all is in sync and commands are processed."""
     node = chance.randrange(arena.cluster.brokers)
     arena.cluster.kill(node)
-    time.sleep(chance.uniform(0.3, 3.0))
+    time.sleep(chance.uniform(0.3, 2.0))
     arena.cluster.restart(node)
     before = arena.processed()
     arena.note(kinds.BROKER, broker=node)

@@ -29,7 +29,7 @@ from crash_load import Load
 from crash_model import Model, State
 from crash_run import ASKING, Run
 from crash_tally import Tally
-from crash_workers import Victim
+from crash_workers import Victim, until
 
 from demo.answers import read_all
 from kstate import connect
@@ -124,6 +124,7 @@ class ChaosRun(Run):
     def _disturb(self) -> None:
         """Both threads of faults, looked after from here; then everything heals."""
         end = time.monotonic() + self.options.minutes * 60
+        self._moved = (0, time.monotonic())
         lanes = ((kinds.WORKERS, OF_WORKERS), (kinds.AROUND, OF_THE_REST))
         with ThreadPoolExecutor(len(lanes)) as pool:
             under_way: list[Future[None]] = [pool.submit(self._lane, *lane, end) for lane in lanes]
@@ -149,6 +150,17 @@ class ChaosRun(Run):
             if self._stop.wait(chance.uniform(0.0, PAUSE_S)):
                 return
             faults[kind](self.arena, chance)
+            self._await_work()
+
+    def _await_work(self) -> None:
+        """Returns when commands are processed: a fault is to disturb something."""
+        before = self._moved[0]
+        until(
+            lambda: self._moved[0] > before or self._stop.is_set(),
+            "commands were processed",
+            PATIENCE_S,
+            LOOK_S,
+        )
 
     def _look(self) -> None:
         self.look()
