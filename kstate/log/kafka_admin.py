@@ -45,6 +45,8 @@ _WHERE = re.compile(r"^\S+: (?=\S)|\s*\(after \d+ms in state \w+[^()]*\)$")
 """What surrounds the reason in librdkafka's errors of connections."""
 _HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 """Another try cannot help: the credentials or the certificates are wrong."""
+_STUCK = frozenset({KafkaError._TIMED_OUT, KafkaError.FENCED_LEADER_EPOCH})
+"""What another try with the same client may meet again and again."""
 
 
 class KafkaAdmin:
@@ -62,7 +64,7 @@ class KafkaAdmin:
         try:
             return future.result(REQUEST_S)
         except KafkaException as error:
-            if kafka_error(error).code() == KafkaError._TIMED_OUT:
+            if kafka_error(error).code() in _STUCK:
                 self._renew()
             raise translate(error, what) from error
         except TimeoutError:
@@ -70,7 +72,8 @@ class KafkaAdmin:
             raise LogUnavailable(f"{what}: no answer within {REQUEST_S:g} s") from None
 
     def _renew(self) -> None:
-        """A client whose broker was away may wait for a group's coordinator for ever."""
+        """A client whose broker was away may wait for a group's coordinator for ever, and ask with
+        the epoch of an earlier leader for ever."""
         self._client = client_of(AdminClient, self._properties)
 
     # -- topics ------------------------------------------------------------------------------

@@ -96,16 +96,32 @@ class Cluster:
         self._down.clear()
         self.await_in_sync()
 
+    def await_leaders(self) -> None:
+        """Returns when each partition is led by a broker that is not down."""
+
+        def led() -> bool:
+            _, partitions = self._partitions()
+            return bool(partitions) and all(
+                each.leader >= 0 and each.leader not in self._down for each in partitions
+            )
+
+        until(led, "each partition had a leader", PATIENCE_S, LOOK_S)
+
     def _in_sync(self) -> bool:
+        brokers, partitions = self._partitions()
+        return brokers == self.brokers and all(
+            each.leader >= 0 and len(each.isrs) == len(each.replicas) for each in partitions
+        )
+
+    def _partitions(self) -> tuple[int, list[Any]]:
+        """How many brokers there are, and what is known of all partitions; none for no answer."""
         # a client of its own each time: one whose brokers were away may wait for long
         try:
             found = self.admin().list_topics(timeout=REQUEST_S)
         except KafkaException:
-            return False  # asked again until it is too late
-        partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]
-        return len(found.brokers) == self.brokers and all(
-            each.leader >= 0 and len(each.isrs) == len(each.replicas) for each in partitions
-        )
+            return 0, []
+        topics = found.topics.values()
+        return len(found.brokers), [each for topic in topics for each in topic.partitions.values()]
 
     # -- groups ------------------------------------------------------------------------------
 
