@@ -16,6 +16,7 @@ from kstate.errors import ConfigError
 DEFAULT_LOG = "sqlite:kstate.db"
 CONFIG_FILE = "kstate.toml"
 DEFAULT_PARTITIONS = 8
+ALL = "all"
 HANG_TIMEOUT_S = 300.0
 """As long as Kafka lets a consumer be silent before it gives its partitions to others."""
 
@@ -28,6 +29,7 @@ class Config:
     prefix: str = ""
     data: Path = Path(".kstate")
     store: str = "sqlitedict"
+    standby: str = "0"  # how many partitions of others have their stores kept warm; or ALL
     partitions: int = 0  # 0: as many as there are, DEFAULT_PARTITIONS for a new processor
     processors: tuple[str, ...] = ()  # targets ("processors.bank:Bank") that a name may mean
     reply_topics: tuple[str, ...] = ()  # topics that may be replied on, beside the processor's own
@@ -49,6 +51,13 @@ class Config:
         for name in ("stop_timeout_s", "hang_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name):g}")
+        if self.standby != ALL and not (self.standby.isascii() and self.standby.isdigit()):
+            raise ConfigError(f"standby is a number of partitions, or {ALL!r}, not {self.standby}")
+
+    @property
+    def standby_limit(self) -> int | None:
+        """How many partitions of others have their stores kept warm; None: all of them."""
+        return None if self.standby == ALL else int(self.standby)
 
 
 def load_config(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 
@@ -16,6 +18,7 @@ from kstate.errors import StoreCorrupt
 from kstate.log.port import Assignment, Log, Member
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Snapshots
+from kstate.runtime.standby import Standby
 from kstate.runtime.startup import Surroundings
 from kstate.store.port import Checkpoint, PartitionStore, Store
 
@@ -69,6 +72,18 @@ class Partitions:
         self._monotonic = monotonic
         self._owned: dict[int, Partition] = {}
         self._past = Counts()
+        limit = config.standby_limit
+        self._standby = Standby(
+            log,
+            topics.snapshots,
+            surroundings.partitions,
+            surroundings.partitions if limit is None else limit,
+            f"{platform.node()}/{os.getpid()}",
+            self._open,
+            self._snapshots_of,
+            clock,
+            monotonic,
+        )
 
     def __getitem__(self, partition: int) -> Partition:
         return self._owned[partition]
@@ -102,23 +117,16 @@ class Partitions:
     def take(self, assignment: Assignment, member: Member, *, thorough: bool = False) -> None:
         """Begins the recovery of a partition that was assigned; ``thorough``: see `Snapshots`."""
         number = assignment.partition
-        store = self._open(number)
+        store = self._standby.release(number)
+        if store is None:
+            store = self._open(number)
         around = self._surroundings
         outgoing = Outgoing(
             self._machine, number, self._topics, around.targets, around.reply_topics
         )
         shard = Shard(self._machine, number, around.partitions, self._topics, outgoing, store.get)
         shard.runner.publish = self.publish
-        snapshots = Snapshots(
-            self._machine,
-            self._topics.snapshots,
-            number,
-            store,
-            around.snapshots_identity,
-            around.tombstone_age_ms,
-            self._clock,
-            thorough,
-        )
+        snapshots = self._snapshots_of(number, store, thorough)
         recovery = Recovery(
             self._log,
             member,
@@ -131,6 +139,21 @@ class Partitions:
         )
         began = self._monotonic()
         self._owned[number] = Partition(assignment, member, shard, store, recovery, began)
+
+    def _snapshots_of(
+        self, number: int, store: PartitionStore, thorough: bool = False
+    ) -> Snapshots:
+        around = self._surroundings
+        return Snapshots(
+            self._machine,
+            self._topics.snapshots,
+            number,
+            store,
+            around.snapshots_identity,
+            around.tombstone_age_ms,
+            self._clock,
+            thorough,
+        )
 
     def _open(self, number: int) -> PartitionStore:
         topic = self._topics.snapshots
@@ -186,19 +209,37 @@ class Partitions:
         owned.member.start(number, owned.shard.processed)
 
     def lose(self, number: int) -> None:
-        """Drops a partition's memory; there is nothing to settle."""
+        """Drops a partition's memory; there is nothing to settle.  Its store may stay warm."""
         owned = self._owned.pop(number, None)
         if owned is None:
             return
         self._past.add(owned.shard.counts)
         if owned.recovery is not None:
             owned.recovery.close()
-        owned.store.close()
+        self._standby.adopt(number, owned.store)
 
     def lose_all(self) -> None:
         """Drops every partition."""
         for number in list(self._owned):
             self.lose(number)
+
+    def stand_by(self, deadline: float, *, idle: bool) -> None:
+        """Follows partitions of others until ``deadline`` (monotonic seconds), see `Standby`.
+
+        A takeover under way comes first.
+        """
+        if not self.recovering:
+            self._standby.advance(self._owned, deadline, idle=idle)
+
+    @property
+    def standing_by(self) -> Mapping[int, int]:
+        """Partitions of others that are followed, with the offset of the next snapshot of each."""
+        return self._standby.reached
+
+    def close(self) -> None:
+        """Drops every partition and releases every store; idempotent."""
+        self.lose_all()
+        self._standby.close()
 
     # -- batches -----------------------------------------------------------------------------
 

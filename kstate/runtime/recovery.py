@@ -104,7 +104,7 @@ class Recovery:
             snapshots.end,
             kept.apply,
         )
-        kept.reached = kept.reached._replace(snapshots_offset=snapshots.end)
+        kept.read_to(snapshots.end)
         low_water = self._low_water(checkpoint)
         if low_water > journal.end:
             raise TopicError(

@@ -48,6 +48,7 @@ class Snapshots:
         self._identity = identity
         self._tombstone_age_ms = tombstone_age_ms
         self._clock = clock
+        self._looked_at = 0  # ms: when the store was found usable, or emptied
 
     def usable_checkpoint(self, end: int) -> Checkpoint | None:
         """The store's checkpoint; an unusable store is emptied, and it is said why."""
@@ -55,6 +56,7 @@ class Snapshots:
         now = int(self._clock() * 1000)
         version = self._machine.definition.snapshot_version
         self.reached = Checkpoint(0, 0, 0, -1, version, self._identity, now)
+        self._looked_at = now
         if checkpoint is None:
             self._store.clear()
             return None
@@ -67,14 +69,19 @@ class Snapshots:
         elif now - checkpoint.at > self._tombstone_age_ms:
             why = "it is older than the snapshots topic keeps tombstones"
         else:
-            # older marks stay true: snapshots only get newer
-            self.reached = checkpoint._replace(at=now)
+            # older marks stay true: snapshots only get newer; but its age stays, too, until it
+            # lacks nothing: a deletion that was not read yet may be forgotten as early as before
+            self.reached = checkpoint
             if self.thorough:
                 self.reached = self.reached._replace(snapshots_offset=0)
             return checkpoint
         logger.warning("the local store of %s:%d is rebuilt: %s", self._topic, self._partition, why)
         self._store.clear()
         return None
+
+    def read_to(self, end: int) -> None:
+        """Takes note that the topic was read to ``end``, its end when the store was looked at."""
+        self.reached = self.reached._replace(snapshots_offset=end, at=self._looked_at)
 
     def apply(self, records: Sequence[Record]) -> None:
         """Takes over records of the topic, in their order.
