@@ -100,6 +100,11 @@ class Stage:
         producer.flush(FLUSH_S)
         producer.close()
 
+    def processed(self, place: Place) -> int:
+        """How many commands a group has committed."""
+        progress = self._log.progress(place.topics.group, place.topics.commands)
+        return sum(done.offset for done in progress.values())
+
     def written(self, place: Place) -> Written:
         """Reads back what a run wrote."""
         journal = self._read(place.topics.journal)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bare
+from benchmarks import bare, entities
 from benchmarks.counting import Commit, Measured, Tally
 from benchmarks.kafka import Bench
 from benchmarks.workload import Content, Different, Stage, Workload, Written, compare
@@ -139,3 +139,13 @@ def test_a_run_of_one_commit_has_no_rate() -> None:
     tally.count(5)
     with pytest.raises(ValueError, match="smaller batches"):
         tally.measured  # noqa: B018 - the property raises
+
+
+def test_more_entities_than_memory_holds_are_measured(
+    bootstrap: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    counts = ["--entities", "20000", "--in-memory", "400", "--again", "20000"]
+    entities.main(["--bootstrap", bootstrap, *counts])
+    table = capfd.readouterr().out
+    assert "20,000 accounts, 400 in memory" in table
+    assert "| start with an empty store |" in table
