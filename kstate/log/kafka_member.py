@@ -315,7 +315,12 @@ class KafkaMember:
         `Consumer.close` takes the answer to one that is still waiting for the answer to its own
         revocation, ends the group's thread, and then waits for ever in the callback of that.
         """
-        self._consumer.unsubscribe()
+        try:
+            self._consumer.unsubscribe()
+        except KafkaException as error:
+            if kafka_error(error).code() != KafkaError._FATAL:
+                raise translate(error, f"{self._instance} cannot leave its group") from error
+            # it was fenced since it was polled last: what it is to answer is the loss
         deadline = time.monotonic() + SETTLE_S
         quiet = 0
         while quiet < QUIET_POLLS and time.monotonic() < deadline:
