@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kstate.client import Client
     from kstate.codec.derive import Aliases, Scale
-    from kstate.core.adapters import EventAdapter, Tagged, tagged
+    from kstate.core.adapters import EventAdapter, SnapshotAdapter, Stored, Tagged, tagged
     from kstate.core.context import Context
     from kstate.core.messages import Command
     from kstate.errors import (
@@ -60,7 +60,9 @@ __all__ = [
     "ProcessorAbsent",
     "Rejected",
     "Scale",
+    "SnapshotAdapter",
     "StateTimeout",
+    "Stored",
     "StoredEvent",
     "Tagged",
     "command",
@@ -94,7 +96,9 @@ _HOMES = {
     "ProcessorAbsent": "kstate.errors",
     "Rejected": "kstate.errors",
     "Scale": "kstate.codec.derive",
+    "SnapshotAdapter": "kstate.core.adapters",
     "StateTimeout": "kstate.errors",
+    "Stored": "kstate.core.adapters",
     "StoredEvent": "kstate.query",
     "Tagged": "kstate.core.adapters",
     "command": "kstate.processor",

@@ -11,7 +11,7 @@ from typing import Any
 
 from kstate.codec.derive import NoAvroForm, derive, mutable_parts
 from kstate.codec.hints import NoReplyType, reply_annotation
-from kstate.core.adapters import EventAdapter
+from kstate.core.adapters import EventAdapter, SnapshotAdapter
 from kstate.core.messages import Command
 from kstate.core.topics import check_name
 from kstate.errors import ConfigError, DefinitionError
@@ -75,12 +75,7 @@ class _Check:
         self._misspelt()
         self._init()
         self._sends()
-        if not isinstance(cls.adapters, _LISTS):
-            self.say(f"adapters is {cls.adapters!r}: write a list, like adapters = [MyAdapter()]")
-            return
-        for adapter in cls.adapters:
-            if not isinstance(adapter, EventAdapter):
-                self.say(f"adapters has {adapter!r}: list instances of EventAdapter subclasses")
+        self._adapters()
 
     def _misspelt(self) -> None:
         """A value whose name is nearly a setting's would be left unread, and never missed."""
@@ -121,6 +116,30 @@ class _Check:
                 self.say(f"sends: {error}")
             names.add(name)
         self.table.sends = frozenset(names)
+
+    def _adapters(self) -> None:
+        if not isinstance(self.cls.adapters, _LISTS):
+            self.say(
+                f"adapters is {self.cls.adapters!r}: write a list, like adapters = [MyAdapter()]"
+            )
+            return
+        for adapter in self.cls.adapters:
+            if not isinstance(adapter, EventAdapter | SnapshotAdapter):
+                self.say(
+                    f"adapters has {adapter!r}: list instances of EventAdapter or SnapshotAdapter "
+                    "subclasses"
+                )
+                continue
+            where = type(adapter).__name__
+            if adapter.reads is not None and not _are_names(adapter.reads):
+                self.say(
+                    f'{where}.reads is {adapter.reads!r}: list names, like reads = ["MoneyIn"]'
+                )
+            for written in getattr(adapter, "writes", ()):
+                if not (isinstance(written, type) and is_dataclass(written)):
+                    self.say(f"{where}.writes has {written!r}: list dataclasses")
+                else:
+                    self._form(written, f"{where}.writes: the event {written.__name__}")
 
     def _state(self) -> None:
         state = self._state_annotation()
@@ -319,6 +338,10 @@ def _is_method(value: Any) -> bool:
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, _LISTS) and all(isinstance(each, str) for each in value)
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from kstate.checks import Table, check_processor
-from kstate.core.adapters import EventAdapter
+from kstate.core.adapters import Adapter, EventAdapter, SnapshotAdapter
 from kstate.core.definition import Definition, OnError
 from kstate.errors import ConfigError
 
@@ -64,8 +64,9 @@ class Processor(Generic[S]):
     """What a failing command does: go to the dead letters, or stop the worker."""
     sends: ClassVar[Sequence[type[Processor[Any]] | str]] = ()
     """The processors that handlers send commands to, beside this one."""
-    adapters: ClassVar[Sequence[EventAdapter]] = ()
-    """Event adapters, in the order in which they see an event on its way to the journal."""
+    adapters: ClassVar[Sequence[Adapter]] = ()
+    """Adapters of events and snapshots, those nearest to the code first: the order in which they
+    see an event on its way to the journal."""
 
     __kstate__: ClassVar[Table]
 
@@ -100,10 +101,13 @@ def definition_of(processor: type[Processor[Any]] | Processor[Any]) -> Definitio
             for cls, names in table.reactions.items()
         },
         sends=table.sends,
-        adapters=tuple(owner.adapters),
+        adapters=tuple(each for each in owner.adapters if isinstance(each, EventAdapter)),
         snapshot_every=owner.snapshot_every,
         snapshot_version=owner.snapshot_version,
         on_error=owner.on_error,
+        snapshot_adapters=tuple(
+            each for each in owner.adapters if isinstance(each, SnapshotAdapter)
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from kstate.codec.adapted import Adapted, Chain
 from kstate.codec.book import Book, Entry
 from kstate.codec.decoders import FAULTS, malformed
 from kstate.codec.derive import NoAvroForm
@@ -61,7 +62,9 @@ class AvroCodec:
             self.book.add(form.schema, form.kind, form.type_name) for form in forms.all()
         ]
         self._entries.append(self.book.add(SNAPSHOT_SCHEMA, "snapshot", "Snapshot"))
-        self._encode_event = {cls: form.encode for cls, form in forms.events.items()}
+        self._encode_event = {
+            cls: form.encode for cls, form in (forms.events | forms.stored).items()
+        }
         self._encode_state = state.encode
         self._encode_replies = {
             cls: _reply_encoder(form, cls) for cls, form in forms.replies.items()
@@ -71,8 +74,13 @@ class AvroCodec:
         }
         name = definition.name
         self._commands = Family(f"{name}'s commands", forms.commands.values(), self.book)
-        self._events = Family(f"{name}'s events", forms.events.values(), self.book)
-        self._states = Family(f"{name}'s state", [state], self.book)
+        self.definition = definition
+        events, what = forms.events.values(), f"{name}'s events"
+        self.adapted_events = Adapted(what, Chain.of_events(definition.adapters), events, True)
+        self._events = Family(what, events, self.book, through=self.adapted_events.reader)
+        chain, what = Chain.of_states(definition.snapshot_adapters), f"{name}'s state"
+        self.adapted_states = Adapted(what, chain, [state], False)
+        self._states = Family(what, [state], self.book, through=self.adapted_states.reader)
         self._replies: dict[type, Callable[[bytes | None], Any]] = {}
         self._envelopes = Envelopes(self.book)
         self._command_readers = self._commands.readers
@@ -246,6 +254,8 @@ class _Forms:
 
         self.commands = table((*definition.commands, *RESERVED_COMMANDS), "command")
         self.events = table((*definition.folds, *RESERVED_EVENTS), "event")
+        written = (cls for adapter in definition.adapters for cls in adapter.writes)
+        self.stored = table((cls for cls in written if cls not in self.events), "event")
         state = form(definition.state_type, "state", "the state")
         self.replies: dict[type, ReplyForm] = {}
         for cls, annotation in definition.replies.items():
@@ -262,7 +272,8 @@ class _Forms:
 
     def all(self) -> list[Form]:
         replies = [each.form for each in self.replies.values() if each.form is not None]
-        return [*self.commands.values(), *self.events.values(), self.state, *replies]
+        events = [*self.events.values(), *self.stored.values()]
+        return [*self.commands.values(), *events, self.state, *replies]
 
 
 # -- for those who have messages but no processor --------------------------------------------------

@@ -251,15 +251,15 @@ class _Maker(Scalars):
         if not isinstance(target, Enumerated):
             return f"{src.bind(tuple(symbols))}[{number}]"
         members = {member.name: member for member in target.members}
-        table = src.bind(tuple(members.get(symbol) for symbol in symbols))
+        table = src.bind(tuple(members.get(symbol, target.default) for symbol in symbols))
         src.line(f"{out} = {table}[{number}]")
         gone = [symbol for symbol in symbols if symbol not in members]
-        if gone:
+        if gone and target.default is None:
             with src.block(f"if {out} is None:"):
                 self.problem(
                     path,
                     f"{target.cls.__name__} has no member {', '.join(gone)} any more",
-                    "put it back: what was written once is read for ever",
+                    "put it back, or name the member to read instead in __avro_default__",
                 )
         return out
 

@@ -11,7 +11,7 @@ None                           null
 Annotated[Decimal, Scale(2)]   bytes, decimal of that scale and precision (38 by default)
 datetime (aware)               long, timestamp-micros; the same instant comes back, in UTC
 date, UUID                     int, date; string, uuid
-Enum                           enum of the member names
+Enum                           enum of the member names; see `Aliases`
 Literal["a", "b"]              string
 X | Y, Optional[X]             union
 list[T]                        array, back as list
@@ -77,7 +77,9 @@ class Scale:
 class Aliases:
     """Former names of a field: ``Annotated[int, Aliases("cents")]`` reads data of that name.
 
-    Former names of a record stand in its class: ``avro_aliases: ClassVar = ("MoneyIn",)``.
+    Former names of a record stand in its class: ``avro_aliases: ClassVar = ("MoneyIn",)``; those of
+    an Enum, in which every plain name is a member, as ``__avro_aliases__ = ("Color",)``.  An Enum's
+    ``__avro_default__ = "OTHER"`` names the member that a stored one becomes which is gone.
     """
 
     __slots__ = ("names",)
@@ -218,7 +220,15 @@ class _Walk:
                     path, f"{cls.__name__}.{member.name} is no Avro name",
                     "use letters of ASCII, digits and _",
                 )  # fmt: skip
-        return shapes.Enumerated(cls, full, members)
+        default = getattr(cls, "__avro_default__", None)
+        if default is not None and default not in cls.__members__:
+            return self.refuse(
+                path, f"{cls.__name__}.__avro_default__ is {default!r}, which is no member",
+                "give the name of one",
+            )  # fmt: skip
+        aliases = tuple(getattr(cls, "__avro_aliases__", ()))
+        chosen = None if default is None else cls[default]
+        return shapes.Enumerated(cls, full, members, chosen, aliases)
 
     def _record(self, cls: Any, path: str) -> Shape:
         known = self.records.of(cls)

@@ -123,7 +123,7 @@ class _Encoder:
                 return [f"uuid({var}, {path!r})"]
             case Scaled(scale, precision):
                 return [f"{src.bind(wire.decimal_writer(scale, precision))}({var}, {path!r})"]
-            case Enumerated(cls, _, members):
+            case Enumerated(cls=cls, members=members):
                 if not checked:
                     self.check_type(var, cls, path, f"a {cls.__name__}")
                 symbols = {m.name: wire.length(i) for i, m in enumerate(members)}

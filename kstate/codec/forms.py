@@ -108,6 +108,8 @@ def _has_bare_logical(shape: Shape) -> bool:
 
 
 Read = Callable[[bytes, int], Any]
+Through = Callable[[Written, "Form | None"], Read | None]
+"""Another reader for data of a schema, given the type it would become; None: there is none."""
 
 
 class Family:
@@ -117,14 +119,22 @@ class Family:
     today's schemas and grows by what data was written with.
     """
 
-    def __init__(self, what: str, forms: Iterable[Form], book: Book, unnamed: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        forms: Iterable[Form],
+        book: Book,
+        unnamed: bool = False,
+        through: Through | None = None,
+    ) -> None:
         self._unnamed = unnamed  # there is one form: it reads whatever can be resolved
+        self._through = through
         self.what = what
         self.readers: dict[bytes, Read] = {}
         self._book = book
         self._by_name: dict[str | None, Form] = {}
         for form in forms:
-            self.readers[form.header] = form.decoder(form.schema).read
+            self.readers[form.header] = self._reader(form.written, form)
             self._by_name[form.written.name()] = form
             shape = form.shape
             if not isinstance(shape, Record):
@@ -161,6 +171,12 @@ class Family:
         form = self._by_name.get(name)
         if form is None and self._unnamed:
             (form,) = self._by_name.values()
+        return self._reader(written, form)
+
+    def _reader(self, written: Written, form: Form | None) -> Read:
+        read = None if self._through is None else self._through(written, form)
+        if read is not None:
+            return read
         if form is None:
-            raise Malformed(f"{name or entry.type_name} is no type of {self.what}", "unknown-type")
-        return form.decoder(entry.schema).read
+            raise Malformed(f"{written.name() or 'this'} is no type of {self.what}", "unknown-type")
+        return form.decoder(written.schema).read

@@ -89,11 +89,9 @@ class Scalars:
                     and schema["precision"] <= precision
                 )
             case Enumerated():
-                return kind == "enum" and _same_name(schema, shape.name)
+                return kind == "enum" and _same_name(schema, shape)
             case Record():
-                return kind == "record" and any(
-                    _same_name(schema, name) for name in (shape.name, *shape.aliases)
-                )
+                return kind == "record" and _same_name(schema, shape)
             case Array():
                 return kind == "array"
             case Table():
@@ -213,9 +211,10 @@ class Scalars:
         return var
 
 
-def _same_name(schema: Any, name: str) -> bool:
+def _same_name(schema: Any, shape: Enumerated | Record) -> bool:
     """Equal in the last part, as the specification has it: a processor may be renamed."""
-    return bool(schema["name"].rpartition(".")[2] == name.rpartition(".")[2])
+    written = schema["name"].rpartition(".")[2]
+    return any(written == name.rpartition(".")[2] for name in (shape.name, *shape.aliases))
 
 
 def title_of(shape: Shape) -> str:

@@ -83,6 +83,8 @@ class Enumerated(Shape):
     cls: type[enum.Enum]
     name: str  # full name
     members: tuple[enum.Enum, ...]
+    default: enum.Enum | None = None  # what a symbol becomes that today's class does not have
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,10 @@ def _named(shape: Enumerated | Record, seen: set[str]) -> dict[str, Any]:
     namespace, _, name = shape.name.rpartition(".")
     if isinstance(shape, Enumerated):
         symbols = [member.name for member in shape.members]
-        return {"type": "enum", "name": name, "namespace": namespace, "symbols": symbols}
+        kind: dict[str, Any] = {"type": "enum", "name": name, "namespace": namespace}
+        if shape.aliases:
+            kind["aliases"] = list(shape.aliases)
+        return kind | {"symbols": symbols} | _enum_default(shape)
     schema: dict[str, Any] = {"type": "record", "name": name, "namespace": namespace}
     if shape.aliases:
         schema["aliases"] = list(shape.aliases)
@@ -262,6 +267,10 @@ def _named(shape: Enumerated | Record, seen: set[str]) -> dict[str, Any]:
             entry["aliases"] = list(item.aliases)
         fields.append(entry)
     return schema
+
+
+def _enum_default(shape: Enumerated) -> dict[str, str]:
+    return {} if shape.default is None else {"default": shape.default.name}
 
 
 def takes_no_bytes(shape: Shape, inside: frozenset[str] = frozenset()) -> bool:

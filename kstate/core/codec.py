@@ -27,10 +27,13 @@ class Codec(Protocol):
         """A command for ``processor`` (this one or another); raises `EncodeError`."""
 
     def encode_event(self, event: Any) -> bytes:
-        """One event; raises `EncodeError`."""
+        """One event as the journal keeps it, adapters behind it; raises `EncodeError`."""
 
     def decode_event(self, value: bytes | None) -> Any:
-        """One event, as a dataclass of today's code; raises `DecodeError`."""
+        """One event, as a dataclass of today's code; raises `DecodeError`.
+
+        Where the processor's adapters make none or several of it: `kstate.core.adapters.Several`.
+        """
 
     def event_type(self, event_class: type) -> bytes:
         """The event's name for the ``type`` header (``Deposited``, ``kstate.Noted``)."""

@@ -11,7 +11,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from kstate.core.adapters import MAX_TAG_BYTES, TAG_HEADER_BYTES, EventAdapter, Tagged
+from kstate.core.adapters import MAX_TAG_BYTES, TAG_HEADER_BYTES, Several, Tagged, overrides
 from kstate.core.codec import Codec
 from kstate.core.definition import Definition
 from kstate.core.messages import RESERVED_EVENTS, Command, Deleted, Noted, Record
@@ -40,7 +40,10 @@ class Machine:
         self.handlers = dict(definition.commands)
         self.folds = dict(definition.folds)
         self.reactions = dict(definition.reactions)
-        self.adapters: tuple[EventAdapter, ...] = definition.adapters
+        self.to_journal = tuple(
+            each.to_journal for each in definition.adapters if overrides(each, "to_journal")
+        )
+        self._storable = {*self.folds, *(cls for a in definition.adapters for cls in a.writes)}
         self.encode_event = codec.encode_event
         self.max_events = policy.max_events
         self.max_value_bytes = policy.max_value_bytes
@@ -63,33 +66,46 @@ class Machine:
             return self.init(persist_id)
         if type(event) is Noted:
             return state
+        if type(event) is Several:
+            for each in event:
+                state = self.fold(persist_id, state, each)
+            return state
         raise ConfigError(
             f"{type(event).__name__} has no fold in {self.name}: add a method with @event whose "
             f"last parameter is annotated {type(event).__name__}"
         )
 
-    def tags(self, event: Any) -> tuple[str, ...]:
-        """The tags that the adapters give an event; raises `EncodeError` for unusable ones."""
+    def stored(self, event: Any) -> tuple[Any, tuple[str, ...]]:
+        """What the adapters make of an event for the journal, and its tags.
+
+        Raises `EncodeError` for tags and events that cannot be stored.
+        """
         if type(event) in RESERVED_EVENTS:
-            return ()  # adapters know the user's events
-        carried: Any = event
-        for adapter in self.adapters:
-            carried = adapter.to_journal(carried)
-        if carried is event:
-            return ()
-        if not isinstance(carried, Tagged) or carried.event is not event:
+            return event, ()  # adapters know the user's events
+        stored: Any = event
+        tags: tuple[str, ...] = ()
+        for to_journal in self.to_journal:
+            stored = to_journal(stored)
+            if type(stored) is Tagged:
+                stored, more = stored
+                tags += more
+        if stored is not event and type(stored) not in self._storable:
             raise EncodeError(
-                f"an adapter of {self.name} returned {type(carried).__name__} for "
-                f"{type(event).__name__}: return the event, or tagged(event, ...)"
+                f"an adapter of {self.name} returned {type(stored).__name__} for "
+                f"{type(event).__name__}: return the event, tagged(event, ...), or an event that "
+                "has a fold or stands in the adapter's writes"
             )
-        if any(not isinstance(tag, str) or not tag for tag in carried.tags):
-            raise EncodeError(f"the tags {carried.tags!r} are not all non-empty texts")
-        if sum(len(tag.encode()) + TAG_HEADER_BYTES for tag in carried.tags) > MAX_TAG_BYTES:
+        return stored, self._checked(tags) if tags else ()
+
+    def _checked(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not isinstance(tag, str) or not tag for tag in tags):
+            raise EncodeError(f"the tags {tags!r} are not all non-empty texts")
+        if sum(len(tag.encode()) + TAG_HEADER_BYTES for tag in tags) > MAX_TAG_BYTES:
             raise EncodeError(
                 f"the tags of an event take more than {MAX_TAG_BYTES} bytes, "
                 f"with {TAG_HEADER_BYTES} more for each"
             )
-        return tuple(dict.fromkeys(carried.tags))
+        return tuple(dict.fromkeys(tags))
 
 
 class Persisted(NamedTuple):
@@ -99,6 +115,7 @@ class Persisted(NamedTuple):
     event: Any
     value: bytes
     tags: tuple[str, ...]
+    stored: type  # the event's own, unless an adapter put another in its place
 
 
 _new_persisted: Callable[[tuple[Any, ...]], Persisted] = partial(tuple.__new__, Persisted)
@@ -192,15 +209,15 @@ class Context(Generic[S]):
         events = self._events
         if len(events) >= machine.max_events:
             raise KStateError(self._too_many())
-        value = machine.encode_event(event)
+        stored, tags = machine.stored(event) if machine.to_journal else (event, ())
+        value = machine.encode_event(stored)
         if len(value) > machine.max_value_bytes:
             raise RecordTooLarge(
                 f"the event {type(event).__name__}", len(value), machine.max_value_bytes
             )
-        tags = machine.tags(event) if machine.adapters else ()
         self._state = machine.fold(self.persist_id, self._state, event)
         self._seq = seq = self._seq + 1
-        events.append(_new_persisted((seq, event, value, tags)))
+        events.append(_new_persisted((seq, event, value, tags, type(stored))))
 
     def persist_all(self, events: Iterable[Any]) -> None:
         """`persist` for each of them, all or none: validated before the first is applied."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kstate.core.adapters import EventAdapter
+from kstate.core.adapters import EventAdapter, SnapshotAdapter
 
 Handler = Callable[[Any, Any], Any]  # (context, command) -> reply
 Fold = Callable[[Any, Any], Any]  # (state, event) -> state
@@ -34,3 +34,4 @@ class Definition:
     snapshot_every: int  # events per entity; 0: only on eviction and on request
     snapshot_version: int
     on_error: OnError
+    snapshot_adapters: tuple[SnapshotAdapter, ...] = ()

@@ -59,7 +59,7 @@ class Outgoing:
         now: int,
     ) -> Write:
         """A journal record; ``reply`` stands on the last event of a call."""
-        event_type = type(persisted.event)
+        event_type = persisted.stored
         named = self._types.get(event_type)
         if named is None:
             named = self._types[event_type] = (

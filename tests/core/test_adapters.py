@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,7 +22,16 @@ def test_an_adapter_leaves_events_alone_by_default() -> None:
     assert EventAdapter().to_journal("e") == "e"
 
 
+@dataclass(frozen=True)
+class Laid:
+    """What is stored in the place of a `Put`."""
+
+    n: int
+
+
 class _By(EventAdapter):
+    writes = (Laid,)
+
     def __init__(self, made: Any) -> None:
         self.made = made
 
@@ -76,12 +86,24 @@ def test_a_tag_that_is_no_text_fails_the_command(tag: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "made", [lambda e: None, lambda e: Put(e.n), lambda e: tagged(Put(e.n + 1), "x")]
+    "made", [lambda e: None, lambda e: "text", lambda e: tagged(Tally(), "x")]
 )
 def test_an_adapter_that_returns_something_else_fails_the_command(made: Any) -> None:
     failing = bench(made)
     assert run(failing, Step("persist", 1)) == []
     assert failing.shard.counts.failed == 1
+
+
+def test_an_adapter_may_put_another_event_in_the_place_of_one() -> None:
+    (record,) = run(bench(lambda e: tagged(Laid(e.n), "x")), Step("persist", 1))
+    assert tags(record) == [b"x"]
+    assert dict(record.headers)["type"] == b"Laid"
+
+
+def test_the_next_adapter_sees_the_event_without_its_tags() -> None:
+    seen: list[Any] = []
+    run(bench(lambda e: tagged(e, "x"), lambda e: seen.append(e) or e), Step("persist", 1))
+    assert seen == [Put(1)]
 
 
 def test_what_a_failing_adapter_leaves_is_the_state_from_before() -> None:

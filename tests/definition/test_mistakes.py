@@ -103,7 +103,11 @@ def test_methods_and_names_of_ones_own_are_no_misspelt_settings() -> None:
         ("sends", "ledger", "sends is 'ledger': write a list, like sends = [Ledger]"),
         ("sends", None, "sends is None: write a list, like sends = [Ledger]"),
         ("sends", Good, f"sends is {Good!r}: write a list, like sends = [Ledger]"),
-        ("adapters", [int], f"adapters has {int!r}: list instances of EventAdapter subclasses"),
+        (
+            "adapters",
+            [int],
+            f"adapters has {int!r}: list instances of EventAdapter or SnapshotAdapter subclasses",
+        ),
         ("adapters", 7, "adapters is 7: write a list, like adapters = [MyAdapter()]"),
     ],
 )
