@@ -13,7 +13,7 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-entities crash-kafka simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities crash-kafka simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ bench: $(STAMP) ## what a command costs on the embedded log, in microseconds
 
 bench-kafka: $(STAMP) ## kstate beside a bare loop on Kafka
 	$(BIN)/python -m benchmarks.kafka
+
+bench-takeover: $(STAMP) ## how soon a partition that is taken over answers, on Kafka
+	$(BIN)/python -m benchmarks.takeover
 
 bench-entities: $(STAMP) ## a million entities, few of them in memory, on Kafka
 	$(BIN)/python -m benchmarks.entities
