@@ -262,9 +262,7 @@ class Client:
         if at_seq < 0:
             raise ConfigError(f"a seq is 0 or more, not {at_seq}")
         machine = self.machine(processor)
-        state, seq = machine.init(persist_id), 0
-        for stored, folded in self.journal(processor).states(machine, persist_id, at_seq):
-            state, seq = folded, stored.seq
+        seq, state = self.journal(processor).state_at(machine, persist_id, at_seq)
         if seq < at_seq:
             raise ConfigError(f"{persist_id!r} is at seq {seq}, it has no seq {at_seq} yet")
         return state

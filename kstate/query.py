@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from kstate.codec.port import Messages
+from kstate.core.adapters import Several
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.messages import Record
 from kstate.core.partition import partition_for
+from kstate.core.positions import Skip, format_position, parse_position
 from kstate.core.replay import fold_event
 from kstate.core.topics import Topics, encode_persist_id, parse_event_key
-from kstate.errors import ConfigError, TopicError
+from kstate.errors import TopicError
 from kstate.log.port import Log
 from kstate.processor import Processor
 
@@ -48,6 +50,7 @@ class StoredEvent:
     partition: int
     offset: int
     position: str  # resumes the same query behind this event, elsewhere
+    part: int = 0  # its place among the events that adapters made of one stored record
 
 
 class Match(NamedTuple):
@@ -90,7 +93,7 @@ class Journal:
                 continue
             if to_seq is not None and match.seq > to_seq:
                 return
-            yield self._stored(match, positions)
+            yield from self._stored(match, positions)
             if match.seq == to_seq:
                 return
 
@@ -103,8 +106,9 @@ class Journal:
         stop: Stop | None = None,
     ) -> Iterator[StoredEvent]:
         """The events with a tag: in seq order per persist id, ``after`` a position if given."""
-        for match, positions in self._scan(self._starts(after), live, stop, tag=tag):
-            yield self._stored(match, positions)
+        starts, skip = self._resume(after)
+        for match, positions in self._scan(starts, live, stop, tag=tag):
+            yield from self._stored(match, positions, skip)
 
     def all(
         self,
@@ -116,25 +120,28 @@ class Journal:
         stop: Stop | None = None,
     ) -> Iterator[StoredEvent]:
         """Every event, from a position, an offset in each partition, or about a time on."""
-        starts = self._starts(after)
+        starts, skip = self._resume(after)
         if since is not None:
             found = self._log.offsets_at(self._topics.journal, int(since.timestamp() * 1000))
             starts = {partition: max(starts[partition], found[partition]) for partition in starts}
         starts = {partition: max(start, from_offset) for partition, start in starts.items()}
         for match, positions in self._scan(starts, live, stop):
-            yield self._stored(match, positions)
+            yield from self._stored(match, positions, skip)
 
     def ids(self) -> list[str]:
         """The persist ids that exist: those with events, but for the deleted; sorted."""
         alive: dict[bytes, bool] = {}
-        for match, _ in self._scan(self._starts(None), False, None):
+        for match, _ in self._scan(self._resume(None)[0], False, None):
             alive[match.key] = match.type != DELETED
         return sorted(key.decode() for key, yes in alive.items() if yes)
 
     def states(
         self, machine: Machine, persist_id: str, to_seq: int | None = None
     ) -> Iterator[tuple[StoredEvent, Any]]:
-        """Each event of a persist id with the state after it, folded from the first event on."""
+        """Each event of a persist id with the state after it, folded from the first event on.
+
+        Events that adapters made of one stored record come with the state after all of them.
+        """
         entity = Entity(persist_id, machine.init(persist_id))
         key = encode_persist_id(persist_id)
         partition = partition_for(key, self.partitions())
@@ -142,7 +149,19 @@ class Journal:
             if to_seq is not None and match.seq > to_seq:
                 return
             fold_event(machine, entity, match.seq, match.record.value)
-            yield self._stored(match, positions), entity.state
+            for stored in self._stored(match, positions):
+                yield stored, entity.state
+
+    def state_at(self, machine: Machine, persist_id: str, seq: int) -> tuple[int, Any]:
+        """The state after ``seq``, or after the last event before it, and the seq it is of."""
+        entity = Entity(persist_id, machine.init(persist_id))
+        key = encode_persist_id(persist_id)
+        partition = partition_for(key, self.partitions())
+        for match, _ in self._scan({partition: 0}, False, None, key=key):
+            if match.seq > seq:
+                break
+            fold_event(machine, entity, match.seq, match.record.value)
+        return entity.seq, entity.state
 
     def final_states(
         self, machine: Machine, within: Callable[[int, Record], bool] | None = None
@@ -191,9 +210,13 @@ class Journal:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def _starts(self, after: str | None) -> dict[int, int]:
+    def _resume(self, after: str | None) -> tuple[dict[int, int], Mapping[int, Skip]]:
+        """Where to read from, and what was had already of the first record of a partition."""
         starts = dict.fromkeys(range(self.partitions()), 0)
-        return starts if after is None else starts | parse_position(after, len(starts))
+        if after is None:
+            return starts, {}
+        offsets, skip = parse_position(after, len(starts))
+        return starts | offsets, skip
 
     def _scan(
         self,
@@ -234,20 +257,34 @@ class Journal:
         finally:
             reader.close()
 
-    def _stored(self, match: Match, positions: Mapping[int, int]) -> StoredEvent:
+    def _stored(
+        self, match: Match, positions: Mapping[int, int], skip: Mapping[int, Skip] | None = None
+    ) -> Iterator[StoredEvent]:
+        """The events of a record: one, unless adapters make none or several of it."""
         record = match.record
-        return StoredEvent(
-            persist_id=match.key.decode(),
-            seq=match.seq,
-            type=match.type,
-            event=self._messages.decode_event(record.value),
-            tags=match.tags,
-            at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-            command_id=match.command_id,
-            partition=record.partition,
-            offset=record.offset,
-            position=format_position(positions),
-        )
+        decoded = self._messages.decode_event(record.value)
+        events = decoded if type(decoded) is Several else (decoded,)
+        skipped = skip.get(record.partition) if skip else None
+        first = skipped.parts if skipped is not None and skipped.offset == record.offset else 0
+        for part, event in enumerate(events[first:], first):
+            position = format_position(positions)
+            if part + 1 < len(events):
+                position = format_position(
+                    positions, Skip(record.offset, part + 1), record.partition
+                )
+            yield StoredEvent(
+                persist_id=match.key.decode(),
+                seq=match.seq,
+                type=match.type,
+                event=event,
+                tags=match.tags,
+                at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                command_id=match.command_id,
+                partition=record.partition,
+                offset=record.offset,
+                position=position,
+                part=part,
+            )
 
 
 def _match(record: Record, key: bytes | None, tag: str | None) -> Match | None:
@@ -266,25 +303,6 @@ def _match(record: Record, key: bytes | None, tag: str | None) -> Match | None:
     if tag is not None and tag not in tags:
         return None
     return Match(parsed[0], parsed[1], kind, tuple(tags), command_id, record)
-
-
-def format_position(positions: Mapping[int, int]) -> str:
-    """Offsets per partition as text: ``0:17,1:4``."""
-    return ",".join(f"{partition}:{offset}" for partition, offset in positions.items())
-
-
-def parse_position(text: str, partitions: int) -> dict[int, int]:
-    """The inverse of `format_position`; raises `ConfigError`."""
-    try:
-        pairs = [part.split(":") for part in text.split(",")]
-        positions = {int(partition): int(offset) for partition, offset in pairs}
-    except ValueError:
-        raise ConfigError(f"{text!r} is no position: it looks like 0:17,1:4") from None
-    if any(p not in range(partitions) or o < 0 for p, o in positions.items()):
-        raise ConfigError(
-            f"the position {text!r} is not of this journal of {partitions} partitions"
-        )
-    return positions
 
 
 def missing(topics: Topics) -> str:

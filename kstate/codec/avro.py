@@ -65,6 +65,7 @@ class AvroCodec:
         self._encode_event = {
             cls: form.encode for cls, form in (forms.events | forms.stored).items()
         }
+        self.journal_only = frozenset(form.type_name for form in forms.stored.values())
         self._encode_state = state.encode
         self._encode_replies = {
             cls: _reply_encoder(form, cls) for cls, form in forms.replies.items()

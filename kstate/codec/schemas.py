@@ -10,30 +10,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kstate.codec.avro import AvroCodec
-from kstate.codec.book import Book, check_same_meaning
+from kstate.codec.book import Book
 from kstate.codec.forms import Form
+from kstate.codec.judging import Finding, Known, findings
 from kstate.codec.port import SchemaRecord
-from kstate.codec.shapes import Record
 from kstate.codec.writers import fingerprint
 from kstate.core.messages import RESERVED_NAMESPACE
 from kstate.errors import SchemaError
-
-Verdict = Literal["ok", "new", "incompatible", "missing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What `check` says of one type; ``sentence`` names the field and the cure."""
-
-    type_name: str
-    verdict: Verdict
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +70,19 @@ def check(codec: AvroCodec, directory: Path) -> list[Finding]:
     `SchemaError` when a file is no schema.
     """
     known = frozen(directory, codec.processor)
-    return _findings(codec, [(each.type_name, each.schema, str(each.path)) for each in known])
+    return findings(
+        codec, [Known(each.type_name, each.schema, str(each.path), None) for each in known]
+    )
 
 
 def check_book(codec: AvroCodec, book: Book) -> list[Finding]:
     """The same against the schemas in a book: what a worker asks before it touches a partition."""
     known = [
-        (entry.type_name, entry.schema, f"the schema {entry.fingerprint.hex()}")
+        Known(entry.type_name, entry.schema, f"the schema {entry.fingerprint.hex()}", entry.kind)
         for entry in book
         if entry.kind != "snapshot" and not _is_reserved(entry.schema)
     ]
-    return _findings(codec, known)
+    return findings(codec, known)
 
 
 def freeze(codec: AvroCodec, directory: Path) -> list[Written]:
@@ -137,66 +128,8 @@ def _replace(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def _findings(codec: AvroCodec, known: Sequence[tuple[str, Any, str]]) -> list[Finding]:
-    forms = _by_type(codec)
-    former = _by_former_name(codec)
-    versions: dict[str, list[tuple[Any, str]]] = {}
-    for type_name, schema, where in known:
-        versions.setdefault(type_name, []).append((schema, where))
-    findings = [
-        _judge(type_name, forms.get(type_name) or former.get(type_name), found)
-        for type_name, found in versions.items()
-    ]
-    for type_name, form in forms.items():
-        if type_name not in versions:
-            findings.append(
-                Finding(type_name, "new", f"{type_name} ({form.kind}) is new: freeze it")
-            )
-    return sorted(findings, key=lambda finding: finding.type_name)
-
-
-def _judge(type_name: str, form: Form | None, versions: Sequence[tuple[Any, str]]) -> Finding:
-    if form is None:
-        return Finding(
-            type_name,
-            "missing",
-            f"{type_name} is no type of today's code, so stored data of it cannot be read; bring "
-            "it back, name it in avro_aliases of the class that took its place, or remove "
-            f"{' and '.join(where for _, where in versions)} when no data of it is left",
-        )
-    problems = [f"{problem} ({where})" for schema, where in versions
-                for problem in _problems(form, schema)]  # fmt: skip
-    if problems:
-        return Finding(type_name, "incompatible", "; ".join(dict.fromkeys(problems)))
-    today = fingerprint(form.schema)
-    if any(fingerprint(schema) == today for schema, _ in versions):
-        return Finding(type_name, "ok", f"{type_name} reads all that was frozen")
-    return Finding(
-        type_name, "ok", f"{type_name} has changed and reads all that was frozen: freeze it"
-    )
-
-
-def _problems(form: Form, schema: Any) -> list[str]:
-    found = [str(problem) for problem in form.decoder(schema).problems]
-    if not found and fingerprint(schema) == fingerprint(form.schema):
-        try:
-            check_same_meaning(schema, form.schema, form.type_name)
-        except SchemaError as error:
-            return [str(error)]
-    return found
-
-
 def _by_type(codec: AvroCodec) -> dict[str, Form]:
     return {form.type_name: form for form in codec.forms()}
-
-
-def _by_former_name(codec: AvroCodec) -> dict[str, Form]:
-    return {
-        alias.rpartition(".")[2]: form
-        for form in codec.forms()
-        if isinstance(form.shape, Record)
-        for alias in form.shape.aliases
-    }
 
 
 def _is_reserved(schema: Any) -> bool:

@@ -44,6 +44,13 @@ class Several(tuple[Any, ...]):
     __slots__ = ()
 
 
+def names_of(event: Any) -> str:
+    """What an event is called in an error; `Several` are named one by one."""
+    if type(event) is Several:
+        return ", ".join(type(each).__name__ for each in event) or "nothing"
+    return type(event).__name__
+
+
 class EventAdapter:
     """Stands between a processor and its journal; a processor lists its adapters in ``adapters``.
 

@@ -5,6 +5,7 @@ Used by the recovery of a partition (`Replay`) and by queries of an entity's pas
 
 from __future__ import annotations
 
+from kstate.core.adapters import names_of
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
@@ -32,7 +33,7 @@ def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) 
         entity.state = machine.fold(entity.persist_id, entity.state, event)
     except Exception as error:
         raise KStateError(
-            f"the fold of {type(event).__name__} raised for {entity.persist_id!r} at seq {seq}: "
+            f"the fold of {names_of(event)} raised for {entity.persist_id!r} at seq {seq}: "
             f"{type(error).__name__}: {error}"
         ) from error
     entity.seq = seq

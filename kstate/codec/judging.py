@@ -1,0 +1,243 @@
+"""Whether today's code reads what was written by that of other days, type by type.
+
+Avro's resolution is known from the schemas alone.  Adapters are code: they are tried with made-up
+data of each stored schema (`kstate.codec.samples`), or with their own examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from kstate.codec.adapted import Adapted, given_fields, short
+from kstate.codec.avro import AvroCodec
+from kstate.codec.book import check_same_meaning
+from kstate.codec.building import compile_builder
+from kstate.codec.forms import Form
+from kstate.codec.samples import samples
+from kstate.codec.shapes import Enumerated, Record
+from kstate.codec.wire import Malformed, shown
+from kstate.codec.writers import Written, fingerprint, parse
+from kstate.core.adapters import Stored, names_of
+from kstate.core.context import Machine
+from kstate.core.policy import Policy
+from kstate.errors import DecodeError, EncodeError, SchemaError
+
+Verdict = Literal["ok", "new", "rebuild", "incompatible", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is said of one type; ``sentence`` names the field and the cure.
+
+    ``new``: of today's code alone.  ``rebuild``: a state whose older snapshots are passed over, so
+    that states are rebuilt from the journal.  ``missing``: no type of today's code.
+    """
+
+    type_name: str
+    verdict: Verdict
+    sentence: str
+
+
+class Known(NamedTuple):
+    """A schema that was frozen or published."""
+
+    type_name: str
+    schema: Any
+    where: str
+    kind: str | None  # command, event, state or reply; None: not told
+
+
+def findings(codec: AvroCodec, known: Sequence[Known]) -> list[Finding]:
+    """One finding for each type that is known or of today's code, sorted."""
+    forms = {form.type_name: form for form in codec.forms()}
+    former = _by_former_name(codec)
+    versions: dict[str, list[Known]] = {}
+    for each in known:
+        versions.setdefault(each.type_name, []).append(each)
+    found = {
+        name: _judge(codec, name, forms.get(name) or former.get(name), those)
+        for name, those in versions.items()
+    }
+    for name, form in forms.items():
+        if name not in versions:
+            found[name] = Finding(name, "new", f"{name} ({form.kind}) is new: freeze it")
+    for name, problem in _written_wrong(codec, forms.values()):
+        found[name] = Finding(name, "incompatible", problem)
+    return sorted(found.values(), key=lambda finding: finding.type_name)
+
+
+def _by_former_name(codec: AvroCodec) -> dict[str, Form]:
+    return {
+        short(alias): form
+        for form in codec.forms()
+        if isinstance(form.shape, Record | Enumerated)
+        for alias in form.shape.aliases
+    }
+
+
+def _judge(codec: AvroCodec, name: str, form: Form | None, versions: Sequence[Known]) -> Finding:
+    kind = form.kind if form is not None else next((v.kind for v in versions if v.kind), None)
+    if name in codec.journal_only:
+        form = None  # nothing folds it: an adapter must read it
+    adapted, problems, unread = False, [], []
+    for version in versions:
+        written = parse(version.schema)
+        through = _through(codec, kind, written, form)
+        if through is not None:
+            adapted = True
+            problems += [f"{each} ({version.where})" for each in _tried(through, written, form)]
+        elif form is None:
+            unread.append(version.where)
+        else:
+            unread += [f"{each} ({version.where})" for each in _unresolved(form, version.schema)]
+    if problems:
+        return Finding(name, "incompatible", "; ".join(dict.fromkeys(problems)))
+    if unread:
+        return _unread(codec, name, form, kind, list(dict.fromkeys(unread)))
+    how = f"{name} is read through adapters" if adapted else f"{name} reads all that was frozen"
+    if form is not None and all(
+        fingerprint(version.schema) != fingerprint(form.schema) for version in versions
+    ):
+        return Finding(name, "ok", f"{how}, and has changed: freeze it")
+    return Finding(name, "ok", how)
+
+
+def _unread(
+    codec: AvroCodec, name: str, form: Form | None, kind: str | None, where: Sequence[str]
+) -> Finding:
+    """The finding of a type that Avro cannot resolve and that no adapter reads."""
+    if kind == "state":
+        what = "; ".join(where) if form is not None else f"{name} is no state of today's code"
+        return Finding(
+            name,
+            "rebuild",
+            f"{what}: its snapshots are passed over and states rebuilt from the journal; where the "
+            "journal does not go back to the first event, write a SnapshotAdapter",
+        )
+    if name in codec.journal_only:
+        return Finding(
+            name,
+            "incompatible",
+            f"{name} is no type of {codec.processor}'s events and an adapter's writes has it: give "
+            "it an @event fold, or make events with a fold of it in EventAdapter.from_journal",
+        )
+    if form is None:
+        return Finding(
+            name,
+            "missing",
+            f"{name} is no type of today's code, so stored data of it cannot be read; bring it "
+            "back, name it in avro_aliases of the class that took its place, make today's events "
+            "of it in EventAdapter.from_journal if it is one, or remove "
+            f"{' and '.join(where)} when no data of it is left",
+        )
+    cure = "; or make today's event of it in EventAdapter.from_journal" if kind == "event" else ""
+    return Finding(name, "incompatible", "; ".join(where) + cure)
+
+
+def _unresolved(form: Form, schema: Any) -> list[str]:
+    found = [str(problem) for problem in form.decoder(schema).problems]
+    if not found and fingerprint(schema) == fingerprint(form.schema):
+        try:
+            check_same_meaning(schema, form.schema, form.type_name)
+        except SchemaError as error:
+            return [str(error)]
+    return found
+
+
+# -- through adapters ------------------------------------------------------------------------------
+
+
+def _through(
+    codec: AvroCodec, kind: str | None, written: Written, form: Form | None
+) -> Adapted | None:
+    """Whose adapters data of a schema passes."""
+    name = short(written.name() or "")
+    if kind in ("event", None) and codec.adapted_events.chain.concerns(name):
+        return codec.adapted_events
+    if kind in ("state", None) and codec.adapted_states.chain.concerns(name):
+        today = form is not None and fingerprint(written.schema) == fingerprint(form.schema)
+        return None if today else codec.adapted_states
+    return None
+
+
+def _tried(adapted: Adapted, written: Written, form: Form | None) -> list[str]:
+    """What goes wrong with made-up data, or with the adapters' examples of the type."""
+    name, given = short(written.name() or ""), given_fields(written)
+    examples = [e.data for e in adapted.chain.examples.get(name, ()) if e.data.keys() == given]
+    for data in examples or samples(written):
+        stored = Stored(name, MappingProxyType(data))
+        try:
+            for made in adapted.chain.run(stored):
+                if made is stored and form is not None:
+                    problems = form.decoder(written.schema).problems
+                    if problems:
+                        return [str(problem) for problem in problems]
+                else:
+                    adapted.build(made, given)
+        except Malformed as error:
+            shortly = ", ".join(f"{key}={shown(value)}" for key, value in data.items())
+            cure = "mend the adapter, or give it examples() of what is stored"
+            return [f"{name}: {error}; tried with {shortly or 'no fields'}: {cure}"]
+    return []
+
+
+# -- what is written in the place of an event ------------------------------------------------------
+
+
+def _written_wrong(codec: AvroCodec, forms: Iterable[Form]) -> Iterable[tuple[str, str]]:
+    """The events in whose place adapters store what reads back as something else.
+
+    A state in memory is folded from the event itself, a recovered one from what comes back.
+    """
+    machine = Machine(codec.definition, codec, Policy())
+    if not machine.to_journal:
+        return
+    for form in forms:
+        if form.kind != "event" or form.type_name in codec.journal_only:
+            continue
+        build = compile_builder(form.shape)
+        for data in samples(form.written):
+            try:
+                event = build(data, form.type_name)
+                problem = _differs(machine, codec, event)
+            except EncodeError:
+                continue  # no value that the class, or a schema, takes
+            if problem is not None:
+                yield form.type_name, problem
+                break
+
+
+def _differs(machine: Machine, codec: AvroCodec, event: Any) -> str | None:
+    name = type(event).__name__
+    try:
+        stored, _ = machine.stored(event)
+    except Exception:  # noqa: BLE001 - the adapter is the user's; a made-up event may not suit it
+        return None
+    if stored is event:
+        return None
+    as_what = f"{name} is stored as {type(stored).__name__}"
+    try:
+        back = codec.decode_event(codec.encode_event(stored))
+    except DecodeError as error:
+        return f"{as_what}, and {error}"
+    if back == event or _folds_alike(machine, event, back):
+        return None
+    return (
+        f"{as_what} and comes back as {names_of(back)}, which folds to another state than "
+        f"{name} itself: a state would be another one after a restart"
+    )
+
+
+def _folds_alike(machine: Machine, event: Any, back: Any) -> bool:
+    try:
+        state = machine.init("kstate")
+        before = machine.fold("kstate", state, event)
+    except Exception:  # noqa: BLE001 - the fold is the user's; a made-up event may not suit it
+        return True
+    try:
+        return bool(machine.fold("kstate", state, back) == before)
+    except Exception:  # noqa: BLE001 - what the event itself does not do
+        return False
