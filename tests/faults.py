@@ -96,6 +96,7 @@ class FaultyMember:
     ) -> Mapping[tuple[str, int], int]:
         fault = self._faults.take(writes)
         if fault == "abort":
+            self._member.abort()
             raise TransactionAborted("aborted on demand")
         if fault == "commit lost":
             raise OutcomeUnknown("lost on demand")

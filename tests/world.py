@@ -22,7 +22,7 @@ from kstate.config import Config
 from kstate.core.batch import Counts
 from kstate.core.messages import Headers, Record, Write
 from kstate.core.policy import Policy
-from kstate.core.topics import Topics
+from kstate.core.topics import CHECKPOINT_KEY, Topics
 from kstate.log.port import Log
 from kstate.processor import name_of
 from kstate.runtime.host import Host
@@ -238,7 +238,12 @@ class World:
         return self.read(self.topics(processor).journal)
 
     def snapshots(self, processor: AnyProcessor) -> list[Record]:
-        return self.read(self.topics(processor).snapshots)
+        kept = self.read(self.topics(processor).snapshots)
+        return [record for record in kept if record.key != CHECKPOINT_KEY]
+
+    def checkpoints(self, processor: AnyProcessor) -> list[Record]:
+        kept = self.read(self.topics(processor).snapshots)
+        return [record for record in kept if record.key == CHECKPOINT_KEY]
 
     def replies(self, processor: AnyProcessor) -> list[Record]:
         return self.read(self.topics(processor).replies)

@@ -116,6 +116,21 @@ class Progress(NamedTuple):
         """The progress and the writer's instance id, as text for the log's commit metadata."""
         return f"1;{self.low_water};{self.source};{self.entities};{instance}"
 
+    def note(self) -> bytes:
+        """The progress as the value of a checkpoint record."""
+        return b"1;%d;%d;%d;%d" % self
+
+    @classmethod
+    def parse_note(cls, value: bytes) -> Progress | None:
+        """The inverse of `note`; None for bytes that this code did not write."""
+        version, *fields = value.split(b";")
+        if version != b"1" or len(fields) != 4:
+            return None
+        try:
+            return cls(*map(int, fields))
+        except ValueError:
+            return None
+
     @classmethod
     def parse(cls, offset: int, metadata: str) -> tuple[Progress, str] | None:
         """The inverse of `metadata`; None for text that this code did not write."""

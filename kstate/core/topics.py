@@ -8,6 +8,9 @@ from typing import NamedTuple
 from kstate.errors import BadPersistId, ConfigError
 
 MAX_PERSIST_ID_BYTES = 512
+CHECKPOINT_KEY = b"\0checkpoint"
+"""The key of the one record in each partition of the snapshots that is no snapshot: no persist id
+has control characters."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")

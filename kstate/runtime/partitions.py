@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from kstate.config import Config
 from kstate.core.batch import Batch, Counts, Fault
@@ -16,6 +16,7 @@ from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import StoreCorrupt
 from kstate.log.port import Assignment, Log, Member
+from kstate.runtime.checkpoints import Checkpoints
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Snapshots
 from kstate.runtime.standby import Standby
@@ -72,6 +73,7 @@ class Partitions:
         self._monotonic = monotonic
         self._owned: dict[int, Partition] = {}
         self._past = Counts()
+        self.checkpoints = Checkpoints(topics.snapshots, monotonic)
         limit = config.standby_limit
         self._standby = Standby(
             log,
@@ -99,6 +101,12 @@ class Partitions:
     def ready(self, number: int) -> bool:
         """Whether a partition may run commands."""
         return self._owned[number].recovery is None
+
+    def shards(self) -> Iterator[tuple[int, Shard]]:
+        """The partitions that may run commands."""
+        for number, each in self._owned.items():
+            if each.recovery is None:
+                yield number, each.shard
 
     def touched(self) -> set[int]:
         """The partitions with commands in their batch."""
@@ -195,6 +203,7 @@ class Partitions:
     def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint
         owned.missing = recovery.snapshots.missing()
+        self.checkpoints.known(number, recovery.snapshots.noted)
         recovery.close()
         owned.recovery = None
         logger.info(
@@ -214,6 +223,7 @@ class Partitions:
         if owned is None:
             return
         self._past.add(owned.shard.counts)
+        self.checkpoints.lost(number)
         if owned.recovery is not None:
             owned.recovery.close()
         self._standby.adopt(number, owned.store)

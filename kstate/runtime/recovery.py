@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 
 from kstate.core.batch import Fault
-from kstate.core.messages import Progress, Record
+from kstate.core.messages import Progress, Record, Write
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
-from kstate.core.topics import Topics
+from kstate.core.topics import CHECKPOINT_KEY, Topics
 from kstate.errors import JournalError, LogError, LogUnavailable, TopicError
 from kstate.log.port import Committed, Log, Member, Reader
 from kstate.runtime.snapshots import Snapshots
@@ -97,7 +97,7 @@ class Recovery:
         self._reader = self._log.reader()
         snapshots, journal = ends[self._topics.snapshots], ends[self._topics.journal]
         kept = self.snapshots
-        checkpoint = kept.usable_checkpoint(snapshots.end)
+        kept.usable_checkpoint(snapshots.end)
         yield from self._read(
             self._topics.snapshots,
             kept.reached.snapshots_offset,
@@ -105,7 +105,7 @@ class Recovery:
             kept.apply,
         )
         kept.read_to(snapshots.end)
-        low_water = self._low_water(checkpoint)
+        low_water = self._low_water()
         if low_water > journal.end:
             raise TopicError(
                 f"{self._topics.journal}:{self._partition} ends at {journal.end}, below the "
@@ -114,7 +114,7 @@ class Recovery:
         start = max(low_water, journal.start)
         yield from self._read(self._topics.journal, start, journal.end, self._fold)
         self._replay.end()
-        self._settle(parsed, checkpoint, journal.end)
+        self._settle(parsed, journal.end)
 
     def _await_progress(self) -> Generator[bool, None, None]:
         """Learns the stable progress, which a transaction of the previous owner may hold back."""
@@ -192,7 +192,7 @@ class Recovery:
 
     # -- the journal -------------------------------------------------------------------------
 
-    def _low_water(self, checkpoint: Checkpoint | None) -> int:
+    def _low_water(self) -> int:
         """Where to read the journal from."""
         kept = self.snapshots
         if kept.passed_over:
@@ -202,7 +202,7 @@ class Recovery:
             return 0
         if self._parsed is not None:
             return self._parsed.low_water
-        return checkpoint.low_water if checkpoint else 0
+        return kept.reached.low_water
 
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -218,11 +218,21 @@ class Recovery:
             return
         ends: dict[tuple[str, int], int] = {}
         if batch.writes:
-            ends = dict(self._member.commit(batch.writes, {self._partition: self._progress()}))
+            writes = [*batch.writes, *self._again()]
+            ends = dict(self._member.commit(writes, {self._partition: self._progress()}))
         done = shard.commit(ends)
         self.faults += done.faults
         self.snapshots.renewed |= done.snapshots.keys()
         self.snapshots.keep(done.snapshots)
+
+    def _again(self) -> list[Write]:
+        """The same for the checkpoint record: see `_progress`."""
+        if not self.snapshots.passed_over or not self.snapshots.noted:
+            return []
+        reached = self.snapshots.reached
+        note = Progress(reached.processed, 0, reached.source, 0).note()
+        now = int(self._clock() * 1000)
+        return [Write(self._topics.snapshots, self._partition, CHECKPOINT_KEY, note, [], now)]
 
     def _progress(self) -> Committed:
         """The group's progress as it is, for a transaction in the middle of the recovery.
@@ -242,14 +252,13 @@ class Recovery:
 
     # -- where to go on ----------------------------------------------------------------------
 
-    def _settle(self, parsed: Progress | None, checkpoint: Checkpoint | None, end: int) -> None:
+    def _settle(self, parsed: Progress | None, end: int) -> None:
         """Decides the first command to run: the largest of all that is known of the past."""
         commands = self._log.ends(self._topics.commands)[self._partition]
-        known = [self._replay.newest_source + 1]
+        reached = self.snapshots.reached
+        known = [self._replay.newest_source + 1, reached.processed]
         if self._committed is not None:
             known.append(self._committed.offset)
-        if checkpoint is not None:
-            known.append(checkpoint.processed)
         processed = max(known)
         if not processed and self._committed is None:
             if self._shard.entities:
@@ -270,7 +279,7 @@ class Recovery:
         source = max(
             self._replay.newest_source,
             parsed.source if parsed else -1,
-            checkpoint.source if checkpoint else -1,
+            reached.source,
         )
         self._shard.entity_count = self._count_entities(parsed)
         self._shard.restored(processed, source, end)

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from kstate.core.context import Machine
-from kstate.core.messages import Record
+from kstate.core.messages import Progress, Record
+from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import DecodeError, JournalError
 from kstate.store.port import Checkpoint, PartitionStore
 
@@ -40,6 +41,7 @@ class Snapshots:
         self.thorough = thorough
         self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
+        self.noted = 0  # the next command, as the newest checkpoint record that was read has it
         self.renewed: set[bytes] = set()  # snapshotted while the journal was read
         self._machine = machine
         self._topic = topic
@@ -96,6 +98,9 @@ class Snapshots:
                     f"{self._topic} has a foreign record without a key at "
                     f"{record.partition}:{record.offset}"
                 )
+            if key == CHECKPOINT_KEY:
+                self._note(record)
+                continue
             reason = None if value is None else self._unusable(value)
             if reason is None:
                 self.passed_over.pop(key, None)
@@ -108,6 +113,22 @@ class Snapshots:
                     changes[key] = None
         self.reached = self.reached._replace(snapshots_offset=records[-1].offset + 1)
         self.keep(changes)
+
+    def _note(self, record: Record) -> None:
+        """Takes a checkpoint record over; its marks hold for the snapshots before it."""
+        if record.value is None:
+            return
+        progress = Progress.parse_note(record.value)
+        if progress is None:
+            raise JournalError(
+                f"{self._topic} has a checkpoint at {record.partition}:{record.offset} that this "
+                "kstate cannot read: it is of a newer version"
+            )
+        self.noted = progress.offset
+        if progress.offset >= self.reached.processed:
+            self.reached = self.reached._replace(
+                low_water=progress.low_water, processed=progress.offset, source=progress.source
+            )
 
     def _unusable(self, value: bytes) -> str | None:
         """What is wrong with a snapshot; None when there is nothing, as far as it was looked at."""

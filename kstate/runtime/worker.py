@@ -38,6 +38,8 @@ from kstate.runtime.telling import Teller
 
 IDLE_S = 0.5
 RECOVERY_SLICE_S = 0.05
+STANDBY_SLICE_S = 0.005
+"""For how long commands may have to wait for the stores of others' partitions."""
 MAX_REBUILDS = 5
 """Seats lost one after another, without a commit in between, before the worker gives up."""
 RETRY_S = 0.5
@@ -85,6 +87,7 @@ class Worker:
         """Turns of the loop so far: it hangs when that stands still."""
         self._backlog: deque[Record] = deque()
         self._teller = Teller(self.name)
+        self._checkpoints = partitions.checkpoints
         self._newest = 0
         self._rebuilds = 0
 
@@ -131,7 +134,7 @@ class Worker:
             while not self._stopping.is_set():
                 yield from self._sit(running)
         finally:
-            self._partitions.lose_all()
+            self._partitions.close()
             self.effects.close(self._config.stop_timeout_s / 2)
             running.close()
             self._heartbeat.close()
@@ -150,6 +153,7 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 yield self._cycle(member, running)
+            self._note_progress(member, leaving=True)
         except LogUnavailable as error:  # in the middle of a recovery, which then begins again
             pause_s = self._wait_for_log(error)
         except (Fenced, OutcomeUnknown, TransactionAborted) as error:
@@ -194,7 +198,13 @@ class Worker:
         else:
             self._beat(State.READY)
             self._all_ready()
-        return self._work(member, running) if self._backlog else 0.0
+        idle = not self._backlog
+        if not idle:
+            pause_s = self._work(member, running)
+        else:
+            pause_s = 0.0 if self._partitions.recovering else self._note_progress(member)
+        self._partitions.stand_by(self._monotonic() + STANDBY_SLICE_S, idle=idle)
+        return pause_s
 
     def _all_ready(self) -> None:
         self._teller.available()
@@ -251,10 +261,25 @@ class Worker:
             writes += shard.batch.take_writes()
             done = shard.progress()
             progress[partition] = Committed(done.offset, done.metadata(member.instance))
+            if self._checkpoints.due(partition):
+                writes.append(self._checkpoints.note(partition, done, now))
         pause_s = self._commit(member, writes, progress) if progress else 0.0
         if stopped is not None:
             raise stopped
         return pause_s
+
+    def _note_progress(self, member: Member, *, leaving: bool = False) -> float:
+        """Before the worker idles or leaves: notes what is owed; the seconds to wait then."""
+        now = self._now()
+        writes: list[Write] = []
+        progress: dict[int, Committed] = {}
+        for partition, shard in self._partitions.shards():
+            noted = self._checkpoints
+            if noted.owed(partition, shard.processed) and (leaving or noted.due(partition)):
+                done = shard.progress()
+                progress[partition] = Committed(done.offset, done.metadata(member.instance))
+                writes.append(self._checkpoints.note(partition, done, now))
+        return self._commit(member, writes, progress) if progress else 0.0
 
     def _run_batch(self, member: Member, running: Running) -> set[int]:
         """Runs commands until the batch is full by count, bytes or time, or none is left; the
@@ -268,7 +293,7 @@ class Worker:
         monotonic = self._monotonic
         deadline = monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
-        ahead = config.batch_records if self._rebuilds else AHEAD
+        ahead = 1 + config.batch_records if self._rebuilds else AHEAD
         shards: dict[int, Shard] = {}
         enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
         for count in range(1, 1 + min(config.batch_records, len(backlog))):
@@ -345,6 +370,7 @@ class Worker:
         for partition in partitions:
             shard = self._partitions[partition].shard
             shard.drop()
+            self._checkpoints.lost(partition)
             member.start(partition, shard.processed)
 
     def _settle(self, batch: Batch) -> None:

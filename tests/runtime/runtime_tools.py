@@ -63,6 +63,22 @@ def progress(world: World) -> Progress:
     return parsed[0]
 
 
+def tail(world: World) -> int:
+    """How many journal records lie at or past the low-water mark."""
+    low_water = progress(world).low_water
+    return sum(1 for record in world.journal(Counter) if record.offset >= low_water)
+
+
+def noted(world: World) -> None:
+    """Waits until the progress of partition 0 is noted in the snapshots topic."""
+
+    def is_noted() -> bool:
+        notes = [Progress.parse_note(each.value or b"") for each in world.checkpoints(Counter)]
+        return bool(notes) and notes[-1] is not None and notes[-1].offset == progress(world).offset
+
+    world.until(is_noted, "the progress was noted")
+
+
 def execute(world: World, statement: str, *values: Any) -> int:
     """Changes the log's file behind everybody's back; how many rows."""
     path = world.url.removeprefix("sqlite:").partition("?")[0]

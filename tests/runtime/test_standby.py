@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from counter import Counter
-from runtime_tools import Takeover, add, progress, total
+from runtime_tools import Takeover, add, noted, tail, total
 from world import LOGS, Run, World
 
 from kstate.config import Config
@@ -111,12 +111,6 @@ def held(world: World, below: int) -> dict[bytes, bytes]:
     return found
 
 
-def tail(world: World) -> int:
-    """How many journal records lie at or past the low-water mark."""
-    low_water = progress(world).low_water
-    return sum(1 for record in world.journal(Counter) if record.offset >= low_water)
-
-
 # -- a takeover ----------------------------------------------------------------------------------
 
 
@@ -126,6 +120,7 @@ def test_a_takeover_by_a_standby_reads_no_snapshot_that_it_followed(
 ) -> None:
     world.run(Counter, partitions=1, max_tail=20, batch_records=10)
     add(world, 100)
+    noted(world)
     spares.append(spare := Spare(world, store=store))
     spare.follow()
     expected = tail(world)
@@ -141,9 +136,10 @@ def test_a_takeover_by_a_standby_reads_the_snapshots_that_were_written_since(
     add(world, 60)
     spares.append(spare := Spare(world))
     spare.follow()
-    before = len(world.snapshots(Counter))
+    before = len(world.snapshots(Counter) + world.checkpoints(Counter))
     add(world, 60)
-    since = len(world.snapshots(Counter)) - before
+    noted(world)
+    since = len(world.snapshots(Counter) + world.checkpoints(Counter)) - before
     assert since
     expected = tail(world) + since
     spare.take_over()
@@ -174,6 +170,30 @@ def test_until_a_takeover_is_over_nothing_else_is_followed(
     spare.follow(2)
     spare.take_over()
     assert spare.partitions.standing_by == {}
+
+
+def test_a_worker_with_nothing_to_do_follows_by_itself(world: World, spares: list[Spare]) -> None:
+    world.run(Counter, partitions=1, max_tail=20, batch_records=10)
+    add(world, 60)
+    spares.append(spare := Spare(world))
+    newest = world.snapshots(Counter)[-1].offset
+    with closing(spare.worker.turns()) as turns:
+        reached = spare.partitions
+        world.until(
+            lambda: next(turns) or reached.standing_by.get(0, 0) > newest, "it followed to the end"
+        )
+
+
+def test_a_worker_that_leaves_releases_the_stores_it_followed(
+    world: World, spares: list[Spare]
+) -> None:
+    world.run(Counter, partitions=1)
+    add(world, 3)
+    spares.append(spare := Spare(world))
+    spare.follow()
+    with closing(spare.worker.turns()) as turns:
+        next(turns)
+    spare.store().close()  # in use it could not be opened
 
 
 # -- what a store holds --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from sim_workers import CODEC, TOPICS
 from sim_world import World
 
 from kstate.core.messages import Record
+from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import BadCommand
 from kstate.store.port import Checkpoint
 from kstate.testing.simulated_records import Entry
@@ -40,7 +41,11 @@ class Evidence:
         self.events = self._events()
         self.replies = self._replies()
         self.dead = self._dead()
-        self.snapshots = [each for each in self._records(TOPICS.snapshots) if each.value]
+        self.snapshots = [
+            each
+            for each in self._records(TOPICS.snapshots)
+            if each.value and each.key != CHECKPOINT_KEY
+        ]
         self.model = Model(world.erased)
         for order in self.orders:
             self.model.run(order)
@@ -268,7 +273,7 @@ def _possible(history: Sequence[Entry], at: Checkpoint) -> dict[bytes, list[byte
     """
     found: dict[bytes, list[bytes | None]] = {}
     for entry in history:
-        if entry.committed and entry.record is not None:
+        if entry.committed and entry.record is not None and entry.record.key != CHECKPOINT_KEY:
             values = found.setdefault(entry.record.key or b"", [None])
             if entry.offset < at.snapshots_offset:
                 values.clear()

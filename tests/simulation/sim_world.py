@@ -96,10 +96,10 @@ class World:
             while todo and not crew.failures:
                 self.cluster.advance(self._chance.choice((0.001, 0.01, 0.02, 0.3)))
                 drawn = self._chance.random()
-                if drawn < 0.09:
+                if drawn < 0.07:
                     self._act(todo.pop(0))
                     crew.upgraded = crew.upgraded or len(todo) == upgrade_at
-                elif drawn < 0.17:
+                elif drawn < 0.15:
                     self.client.turn()
                 elif drawn < 0.89:
                     crew.some_turn()

@@ -52,7 +52,6 @@ def test_a_duplicate_that_waited_longer_than_the_window_is_known(world: World) -
     assert executed(world) == ["c1"]
 
 
-@pytest.mark.xfail(reason="nothing tells that a duplicate behind the newest event was processed")
 def test_a_duplicate_stays_processed_when_offsets_expire(world: World) -> None:
     process(world, PUT)
     process(world, PUT)
@@ -62,7 +61,6 @@ def test_a_duplicate_stays_processed_when_offsets_expire(world: World) -> None:
     assert executed(world) == ["c1"]
 
 
-@pytest.mark.xfail(reason="nothing tells that a command was forwarded")
 def test_a_forwarded_command_stays_forwarded_when_offsets_expire(world: World) -> None:
     process(world, PUT._replace(lost=True))
     world.cluster.advance(8 * DAY_S)
