@@ -133,8 +133,8 @@ class Cluster:
         """Returns when a group has no member."""
 
         def empty() -> bool:
-            future = self.admin().describe_consumer_groups([group])[group]
-            found = _answer(future)
+            admin = self.admin()  # kept: with the client its answers are gone
+            found = _answer(admin.describe_consumer_groups([group])[group])
             return found is not None and found.state in (
                 ConsumerGroupState.EMPTY,
                 ConsumerGroupState.DEAD,
@@ -146,7 +146,8 @@ class Cluster:
         """Forgets a group and all its offsets."""
 
         def deleted() -> bool:
-            future = self.admin().delete_consumer_groups([group])[group]
+            admin = self.admin()
+            future = admin.delete_consumer_groups([group])[group]
             return _did(future, KafkaError.GROUP_ID_NOT_FOUND)
 
         until(deleted, f"the group {group} was deleted", PATIENCE_S, LOOK_S)
@@ -156,8 +157,9 @@ class Cluster:
         places = [TopicPartition(topic, partition, 0) for partition in partitions]
 
         def altered() -> bool:
+            admin = self.admin()
             request = [ConsumerGroupTopicPartitions(group, places)]
-            return _did(self.admin().alter_consumer_group_offsets(request)[group])
+            return _did(admin.alter_consumer_group_offsets(request)[group])
 
         until(altered, f"the offsets of {group} were altered", PATIENCE_S, LOOK_S)
 

@@ -24,14 +24,13 @@ from chaos_clients import History, Stream, Told, Witness
 from chaos_cluster import PATIENCE_S, Cluster
 from chaos_faults import OF_THE_REST, OF_WORKERS, Arena, Fault, stores_of
 from crash_checks import violations
-from crash_evidence import Evidence, Schemas, read_evidence
+from crash_evidence import Evidence, Schemas, read_evidence, read_snapshots
 from crash_load import Load
 from crash_model import Model, State
 from crash_run import ASKING, Run
 from crash_tally import Tally
 from crash_workers import Victim, until
 
-from demo.answers import read_all
 from kstate import connect
 from processors.bank import Bank
 
@@ -185,7 +184,7 @@ class ChaosRun(Run):
             if code:
                 self.wrong.append(f"stop: a worker at rest stopped with exit code {code}")
         judge = StoreJudge(
-            read_all(self.log, self.topics.snapshots), Schemas(self.log, self.topics), self.model
+            read_snapshots(self.log, self.topics), Schemas(self.log, self.topics), self.model
         )
         for worker in (*self.workers, *self.arena.guests):
             for path in stores_of(worker):
