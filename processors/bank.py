@@ -76,6 +76,8 @@ class FeeCharged:
 class LargeMovements(EventAdapter):
     """Tags every movement of `LARGE` or more, so that a query finds it without decoding."""
 
+    tags = ("large",)
+
     def to_journal(self, event: Any) -> Any:
         return tagged(event, "large") if getattr(event, "amount", 0) >= LARGE else event
 

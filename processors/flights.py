@@ -72,6 +72,8 @@ class Aircraft:
 class Tags(EventAdapter):
     """Tags events with their carrier, and long delays as such."""
 
+    tags = ("carrier:…", "late")
+
     def to_journal(self, event: Any) -> Any:
         return tagged(event, *_tags(event))
 

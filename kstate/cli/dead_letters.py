@@ -13,6 +13,7 @@ import click
 
 from kstate.cli.options import common, examples, json_flag, opened, reference, timeout
 from kstate.cli.output import as_json, line, moment, plain
+from kstate.cli.reading import committed
 from kstate.config import Config
 from kstate.core.envelope import derived_command_id
 from kstate.core.messages import Headers, Record, Write
@@ -22,8 +23,6 @@ from kstate.log.port import Ends, Log
 from kstate.processor import name_of
 from kstate.query import missing
 
-CHUNK = 1_000
-WAIT_S = 0.2
 NOT_SENT_AGAIN = frozenset(
     # the new command has its own id, nobody waits for its reply, and what went wrong is over
     {"command-id", "reply-to", "reply-partition", "error", "error-type", "source"}
@@ -94,7 +93,7 @@ def listed(log: Log, topics: Topics, limit: int | None = None) -> list[Letter]:
     """The dead letters of a processor, the oldest first; with ``limit`` the newest so many."""
     found = (
         ((record.timestamp, record.partition, record.offset), _letter(record))
-        for record in _read(log, topics, {p: ends.start for p, ends in _ends(log, topics).items()})
+        for record in _all(log, topics)
     )
     kept = sorted(found) if limit is None else sorted(heapq.nlargest(limit, found))
     return [letter for _, letter in kept]
@@ -127,22 +126,9 @@ def _ends(log: Log, topics: Topics) -> Mapping[int, Ends]:
     return log.ends(topics.dead_letters)
 
 
-def _read(log: Log, topics: Topics, starts: Mapping[int, int]) -> Iterator[Record]:
-    """The dead letters from these offsets to what is now the end."""
-    ends = log.ends(topics.dead_letters)
-    starts = {p: start for p, start in starts.items() if start < ends[p].stable}
-    if not starts:
-        return
-    waiting = set(starts)
-    reader = log.reader()
-    try:
-        reader.assign(topics.dead_letters, starts)
-        while waiting:
-            chunk = reader.poll(CHUNK, WAIT_S)
-            yield from chunk.records
-            waiting -= {p for p, reached in chunk.ends.items() if reached >= ends[p].stable}
-    finally:
-        reader.close()
+def _all(log: Log, topics: Topics) -> Iterator[Record]:
+    _ends(log, topics)
+    return committed(log, topics.dead_letters)
 
 
 def _at(log: Log, topics: Topics, position: str) -> Record:
@@ -152,7 +138,7 @@ def _at(log: Log, topics: Topics, position: str) -> Record:
         raise ConfigError(f"{position!r} is no position of a dead letter: it looks like 0:17")
     partition, offset = map(int, found.groups())
     places = {partition: offset} if partition in ends else {}
-    for record in _read(log, topics, places):
+    for record in committed(log, topics.dead_letters, places):
         if record.offset >= offset:
             if record.offset == offset:
                 return record

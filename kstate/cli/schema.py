@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kstate.cli.options import (
-    code_of,
+    common,
     config_file,
     examples,
     json_flag,
+    opened,
     warn_of_unknown_variables,
 )
 from kstate.cli.output import as_json, line
-from kstate.config import load_config
+from kstate.cli.schema_code import codecs, directory_option, targets_argument
+from kstate.cli.schema_docs import docs
+from kstate.cli.schema_list import diff, list_versions
+from kstate.cli.schema_topic import published
+from kstate.config import Config, load_config
+from kstate.core.topics import Topics
 from kstate.errors import SchemaError
 
 if TYPE_CHECKING:
-    from kstate.codec.avro import AvroCodec
+    from kstate.codec.book import Book
 
-DIRECTORY = "schemas"
 BAD = ("incompatible", "missing")
 
 
@@ -35,30 +40,16 @@ def schema() -> None:
     """
 
 
-def _arguments(function: Any) -> Any:
-    for decorate in (
-        json_flag("JSON lines"),
-        config_file,
-        click.option("--dir", "directory", default=DIRECTORY, show_default=True, metavar="DIR",
-                     type=click.Path(file_okay=False, path_type=Path),
-                     help="Where the files are: DIR/<processor>/<Type>.avsc."),
-        click.argument("targets", nargs=-1, required=True, metavar="TARGET..."),
-    ):  # fmt: skip
-        function = decorate(function)
-    return function
-
-
-def _codecs(targets: tuple[str, ...], file: Path | None) -> list[AvroCodec]:
-    from kstate.codec.avro import AvroCodec
-    from kstate.processor import definition_of
-
-    warn_of_unknown_variables()
-    config = load_config({}, file=file)
-    return [AvroCodec(definition_of(code_of(target, config))) for target in targets]
+schema.add_command(list_versions)
+schema.add_command(diff)
+schema.add_command(docs)
 
 
 @schema.command(epilog=examples("kstate schema freeze processors.bank:Bank"))
-@_arguments
+@targets_argument
+@directory_option
+@config_file
+@json_flag("JSON lines")
 def freeze(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons: bool) -> None:
     """Write today's schemas into files.
 
@@ -68,27 +59,41 @@ def freeze(targets: tuple[str, ...], directory: Path, file: Path | None, as_json
     """
     from kstate.codec.schemas import freeze as freeze_schemas
 
-    for codec in _codecs(targets, file):
+    warn_of_unknown_variables()
+    for codec in codecs(targets, load_config({}, file=file)):
         for written in freeze_schemas(codec, directory):
             found = {"type": written.type_name, "outcome": written.outcome}
             path = str(written.path)
             line(as_json({**found, "path": path}) if as_jsons else f"{written.outcome:10} {path}")
 
 
-@schema.command(epilog=examples("kstate schema check processors.bank:Bank"))
-@_arguments
-def check(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons: bool) -> None:
+@schema.command(
+    epilog=examples(
+        "kstate schema check processors.bank:Bank",
+        "kstate schema check processors.bank:Bank --published",
+    )
+)
+@common
+@targets_argument
+@directory_option
+@click.option("--published", "topic", is_flag=True, help="Also against the log's schemas topic.")
+@json_flag("JSON lines")
+def check(
+    config: Config, targets: tuple[str, ...], directory: Path, topic: bool, as_jsons: bool
+) -> None:
     """Say whether today's code reads all that was frozen.
 
-    Prints one verdict per type: ok, new (not frozen yet), incompatible, or missing (frozen, and no
-    type of today's code); fails when one of the last two is among them. TARGET is module:Class, or
-    a name listed under processors in kstate.toml.
+    Prints one verdict per type: ok, new (not frozen yet), rebuild (a state whose older snapshots
+    are passed over), incompatible, or missing (frozen, and no type of today's code); fails when
+    one of the last two is among them. Adapters are tried with made-up data. TARGET is module:Class,
+    or a name listed under processors in kstate.toml.
     """
     from kstate.codec.schemas import check as check_schemas
 
     verdicts: Counter[str] = Counter()
-    for codec in _codecs(targets, file):
-        for finding in check_schemas(codec, directory):
+    for codec in codecs(targets, config):
+        known = _published(config, codec.processor) if topic else None
+        for finding in check_schemas(codec, directory, known):
             verdicts[finding.verdict] += 1
             if as_jsons:
                 line(as_json({"processor": codec.processor, **_fields(finding)}))
@@ -100,6 +105,14 @@ def check(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons
             f"{bad} of {verdicts.total()} types cannot be read as they were frozen: mend them as "
             "said above"
         )
+
+
+def _published(config: Config, processor: str) -> Book:
+    log = opened(config)
+    try:
+        return published(log, Topics.of(processor, config.prefix)).book
+    finally:
+        log.close()
 
 
 def _fields(finding: Any) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Schemas under version control: freeze them, check today's code against them, publish them.
 
 ``schemas/<processor>/<Type>.avsc`` is the newest version of a type; a version that was frozen
-before and differs stays beside it as ``<Type>.<fingerprint>.avsc``, for what was written with it
-may still be stored.  The reply of a command is ``<Command>.reply.avsc``.
+before and differs stays beside it as ``<Type>.<number>.<fingerprint>.avsc``, numbered from 1 on,
+for what was written with it may still be stored.  The reply of a command is
+``<Command>.reply.avsc``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +34,7 @@ class Frozen:
     type_name: str
     schema: Any
     path: Path
+    number: int  # versions of a type are numbered from 1 on
     newest: bool  # not one of the older versions beside it
 
 
@@ -44,45 +47,63 @@ class Written:
     outcome: Literal["written", "unchanged", "changed"]
 
 
-_FILE = re.compile(r"(?P<type>[A-Za-z_]\w*(\.reply)?)(\.(?P<version>[0-9a-f]{16}))?\.avsc", re.A)
+_FILE = re.compile(
+    r"(?P<type>[A-Za-z_]\w*(\.reply)?)(\.(?P<number>[1-9][0-9]{0,5})\.[0-9a-f]{16})?\.avsc", re.A
+)
 
 
 def frozen(directory: Path, processor: str) -> list[Frozen]:
-    """Every schema of a processor under ``directory``, sorted; raises `SchemaError`."""
-    found = []
+    """Every schema of a processor under ``directory``, by type and number.
+
+    Raises `SchemaError` for a file that is none.
+    """
+    found: list[Frozen] = []
+    newest: dict[str, Frozen] = {}
     for path in sorted((directory / processor).glob("*.avsc")):
         match = _FILE.fullmatch(path.name)
         if match is None:
-            raise SchemaError(f"{path} is not named <Type>.avsc or <Type>.<fingerprint>.avsc")
+            raise SchemaError(
+                f"{path} is not named <Type>.avsc or <Type>.<number>.<fingerprint>.avsc"
+            )
         try:
             schema = json.loads(path.read_text("utf-8"))
             fingerprint(schema)
         except (ValueError, RecursionError, SchemaError) as error:
             raise SchemaError(f"{path} holds no Avro schema: {error}") from error
-        found.append(Frozen(match["type"], schema, path, match["version"] is None))
-    return found
+        if match["number"] is None:
+            newest[match["type"]] = Frozen(match["type"], schema, path, 1, True)
+        else:
+            found.append(Frozen(match["type"], schema, path, int(match["number"]), False))
+    older = Counter[str]()
+    for each in found:
+        older[each.type_name] = max(older[each.type_name], each.number)
+    found += [replace(each, number=older[name] + 1) for name, each in newest.items()]
+    return sorted(found, key=lambda each: (each.type_name, each.number, each.path))
 
 
-def check(codec: AvroCodec, directory: Path) -> list[Finding]:
+def check(codec: AvroCodec, directory: Path, published: Book | None = None) -> list[Finding]:
     """Whether today's code reads everything frozen under ``directory``; one finding per type.
 
-    ``new``: not frozen yet.  ``missing``: frozen, but no type of today's code.  Raises
-    `SchemaError` when a file is no schema.
+    ``published``: and everything in this book.  Raises `SchemaError` when a file is no schema.
     """
-    known = frozen(directory, codec.processor)
-    return findings(
-        codec, [Known(each.type_name, each.schema, str(each.path), None) for each in known]
-    )
+    known = [
+        Known(each.type_name, each.schema, str(each.path), None)
+        for each in frozen(directory, codec.processor)
+    ]
+    return findings(codec, [*known, *(_known(published) if published is not None else ())])
 
 
 def check_book(codec: AvroCodec, book: Book) -> list[Finding]:
     """The same against the schemas in a book: what a worker asks before it touches a partition."""
-    known = [
+    return findings(codec, _known(book))
+
+
+def _known(book: Book) -> list[Known]:
+    return [
         Known(entry.type_name, entry.schema, f"the schema {entry.fingerprint.hex()}", entry.kind)
         for entry in book
-        if entry.kind != "snapshot" and not _is_reserved(entry.schema)
+        if entry.kind != "snapshot" and not is_reserved_schema(entry.schema)
     ]
-    return findings(codec, known)
 
 
 def freeze(codec: AvroCodec, directory: Path) -> list[Written]:
@@ -96,10 +117,15 @@ def freeze(codec: AvroCodec, directory: Path) -> list[Written]:
         raise SchemaError("; ".join(incompatible))
     folder = directory / codec.processor
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(form, folder) for form in _by_type(codec).values()]
+    numbers = {
+        each.type_name: each.number for each in frozen(directory, codec.processor) if each.newest
+    }
+    return [
+        _write(form, folder, numbers.get(form.type_name, 0)) for form in _by_type(codec).values()
+    ]
 
 
-def _write(form: Form, folder: Path) -> Written:
+def _write(form: Form, folder: Path, number: int) -> Written:
     path = folder / f"{form.type_name}.avsc"
     text = pretty(form.schema)
     if not path.exists():
@@ -110,10 +136,10 @@ def _write(form: Form, folder: Path) -> Written:
         return Written(form.type_name, path, "unchanged")
     before, now = fingerprint(json.loads(old)), fingerprint(form.schema)
     if before != now:
-        _replace(folder / f"{form.type_name}.{before.hex()}.avsc", old)
+        _replace(folder / f"{form.type_name}.{number}.{before.hex()}.avsc", old)
     _replace(path, text)
-    # a version that came back is the newest again
-    (folder / f"{form.type_name}.{now.hex()}.avsc").unlink(missing_ok=True)
+    for again in folder.glob(f"{form.type_name}.*.{now.hex()}.avsc"):
+        again.unlink()  # a version that came back is the newest again
     return Written(form.type_name, path, "changed")
 
 
@@ -132,7 +158,8 @@ def _by_type(codec: AvroCodec) -> dict[str, Form]:
     return {form.type_name: form for form in codec.forms()}
 
 
-def _is_reserved(schema: Any) -> bool:
+def is_reserved_schema(schema: Any) -> bool:
+    """Whether a schema is of one of kstate's own types."""
     return isinstance(schema, dict) and schema.get("namespace") == RESERVED_NAMESPACE
 
 

@@ -46,6 +46,16 @@ def v2() -> type:
     return Event
 
 
+def v4() -> type:
+    @dataclass(frozen=True)
+    class Event:
+        amount: int
+        note: str = ""
+        by: str = ""
+
+    return Event
+
+
 def v3() -> type:
     @dataclass(frozen=True)
     class Event:
@@ -96,11 +106,20 @@ def test_a_compatible_change_keeps_the_older_version_beside_it(tmp_path: Path) -
     old = json.loads((tmp_path / "bank" / "Event.avsc").read_text("utf-8"))
     outcome = {each.type_name: each.outcome for each in freeze(event_class(v2), tmp_path)}
     assert outcome["Event"] == "changed"
-    kept = tmp_path / "bank" / f"Event.{fingerprint(old).hex()}.avsc"
+    kept = tmp_path / "bank" / f"Event.1.{fingerprint(old).hex()}.avsc"
     assert json.loads(kept.read_text("utf-8")) == old
     versions = {each.path.name: each.newest for each in frozen(tmp_path, "bank")}
     assert versions["Event.avsc"]
     assert not versions[kept.name]
+
+
+def test_versions_are_numbered_in_the_order_in_which_they_were_frozen(tmp_path: Path) -> None:
+    for version in (v1, v2, v4):
+        freeze(event_class(version), tmp_path)
+    found = [each for each in frozen(tmp_path, "bank") if each.type_name == "Event"]
+    assert [(each.number, each.newest, len(each.schema["fields"])) for each in found] == [
+        (1, False, 1), (2, False, 2), (3, True, 3),
+    ]  # fmt: skip
 
 
 def test_a_version_that_comes_back_is_not_kept_twice(tmp_path: Path) -> None:
