@@ -40,7 +40,8 @@ GUESTS = 2
 CLIENTS = 2
 PAUSE_S = 1.0  # between two faults of a thread, at the most
 LOOK_S = 0.05
-OPTIONS = ("--stop-timeout", "10")
+OPTIONS = ("--max-entities", "8")
+"""Few, so that entities leave memory all the time: what is not in it comes from the local store."""
 
 
 class ChaosRun(Run):

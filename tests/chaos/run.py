@@ -33,7 +33,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--commands", type=int, default=24_000, help="how many are sent in that time (24000)"
     )
-    parser.add_argument("--accounts", type=int, default=400, help="how many there are (400)")
+    parser.add_argument("--accounts", type=int, default=160, help="how many there are (160)")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="where a report and what is left of bad runs go"
     )

@@ -1,0 +1,49 @@
+"""The short form of `run`: one broker, one seed, every kind of fault at least once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import chaos_schedule as kinds
+import pytest
+from chaos_result import Result, run
+
+from kstate.testing.kafka_local import NoLocalKafka
+
+LONGEST_S = 400
+COMMANDS, MINUTES, ACCOUNTS = 2_500, 0.5, 24
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    options = argparse.Namespace(
+        brokers=1,
+        seed=1,
+        minutes=MINUTES,
+        commands=COMMANDS,
+        accounts=ACCOUNTS,
+        keep=tmp_path_factory.mktemp("kept"),
+    )
+    try:
+        return run(options)
+    except NoLocalKafka as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+pytestmark = pytest.mark.timeout(LONGEST_S)
+
+
+def test_whatever_goes_wrong_nothing_is_lost_and_nothing_done_twice(result: Result) -> None:
+    assert [each for each in result.violations if not each.startswith("vacuous: ")] == []
+
+
+def test_everything_went_wrong_while_commands_succeeded(result: Result) -> None:
+    assert {kind for kind, count in result.faults.items() if count} == {
+        *kinds.WORKERS,
+        *kinds.AROUND,
+    }
+    assert [each for each in result.violations if each.startswith("vacuous: ")] == []
+    assert result.acknowledged > COMMANDS / 4
