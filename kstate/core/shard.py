@@ -118,6 +118,10 @@ class Shard:
         batch.counts.commands += 1
         batch.next = record.offset + 1
 
+    def pass_by(self, offset: int) -> None:
+        """Takes note that no command is left below ``offset``: what else lies there is none."""
+        self.batch.next = max(self.batch.next, offset)
+
     def refuse(self, record: Record, error: BadCommand, now: int) -> None:
         """Dead-letters a command without running it."""
         self.batch.now = now

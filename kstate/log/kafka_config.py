@@ -156,7 +156,6 @@ class Settings:
             **self._reading(),
             "group.id": name,
             "client.id": name,
-            "enable.partition.eof": True,
         }
 
     @property
@@ -176,6 +175,7 @@ class Settings:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,
         }
 
     def member_producer(self, instance: str) -> Properties:

@@ -144,18 +144,22 @@ class KafkaMember:
         messages = self._consume(max_records, timeout_s)
         started = self._started
         records: list[Record] = []
+        ends: dict[int, int] = {}
         for message in messages:
             error = message.error()
-            if error is not None:
+            if error is None:
+                if message.partition() in started:
+                    records.append(record_of(message))
+            elif error.code() != KafkaError._PARTITION_EOF:
                 self._delayed.append(error)
-            elif message.partition() in started:
-                records.append(record_of(message))
+            elif message.partition() in started and message.offset() >= 0:
+                ends[message.partition()] = message.offset()
         if not records:
             self._raise_delayed()
         self._look_after_brokers(bool(messages))
         revoked, self._gone = self._gone, []
         assigned, self._gained = self._gained, []
-        return Polled(revoked, assigned, records)
+        return Polled(revoked, assigned, records, ends)
 
     def _consume(self, max_records: int, timeout_s: float) -> Sequence[Any]:
         try:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from kstate.core.messages import Headers, Record, Write
@@ -81,6 +82,9 @@ class Polled(NamedTuple):
     revoked: Sequence[Assignment]
     assigned: Sequence[Assignment]
     records: Sequence[Record]  # of the current assignments only, in order per partition
+    # partitions whose stable end was reached by these or earlier records → the offset there: what
+    # lies between the last record and it is none, but the marker of a transaction, for example
+    ends: Mapping[int, int] = MappingProxyType({})
 
 
 class Chunk(NamedTuple):

@@ -86,6 +86,7 @@ class Worker:
         self.beats = 0
         """Turns of the loop so far: it hangs when that stands still."""
         self._backlog: deque[Record] = deque()
+        self._ends: dict[int, int] = {}  # partition → its end, of which all was delivered
         self._teller = Teller(self.name)
         self._checkpoints = partitions.checkpoints
         self._newest = 0
@@ -168,6 +169,7 @@ class Worker:
         finally:
             self.ready.clear()
             self._backlog.clear()
+            self._ends.clear()
             self._partitions.lose_all()
             member.close()
         yield pause_s
@@ -185,9 +187,10 @@ class Worker:
         self._lose(polled.revoked)
         for assignment in polled.assigned:
             self._partitions.take(assignment, member)
+        # one that is rebuilt within its tenure still delivers; its end says from where again
+        ready = self._partitions.ready
+        self._ends.update((each, end) for each, end in polled.ends.items() if ready(each))
         if self._partitions.recovering:
-            # one that is rebuilt within its tenure still delivers; its end says from where again
-            ready = self._partitions.ready
             self._backlog.extend(each for each in polled.records if ready(each.partition))
             faults = self._partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
             self._teller.faults(faults)
@@ -237,6 +240,8 @@ class Worker:
         self._backlog = deque(
             record for record in self._backlog if record.partition not in partitions
         )
+        for partition in partitions:
+            self._ends.pop(partition, None)
 
     # -- a batch -----------------------------------------------------------------------------
 
@@ -274,8 +279,10 @@ class Worker:
         writes: list[Write] = []
         progress: dict[int, Committed] = {}
         for partition, shard in self._partitions.shards():
+            if not self._backlog:
+                shard.pass_by(self._ends.pop(partition, 0))
             noted = self._checkpoints
-            if noted.owed(partition, shard.processed) and (leaving or noted.due(partition)):
+            if noted.owed(partition, shard.batch.next) and (leaving or noted.due(partition)):
                 done = shard.progress()
                 progress[partition] = Committed(done.offset, done.metadata(member.instance))
                 writes.append(self._checkpoints.note(partition, done, now))

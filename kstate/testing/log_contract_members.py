@@ -178,6 +178,23 @@ class MemberPromises(LogHooks):
         ends = world.log.ends(journal)
         assert all(newest[p] < bounds[journal, p] <= ends[p].end for p in (0, 1))
 
+    def test_a_member_is_told_the_end_behind_what_is_no_record(self, world: World) -> None:
+        group, topic = world.group(), world.topic()
+        elsewhere = world.owner(world.group(), world.topic(), "i-1")
+        elsewhere.member.commit([write(topic, 0, b"only")], {0: Committed(1, "")})
+        seat = world.owner(group, topic)
+        seat.member.start(0, 0)
+        world.receive(seat, 1)
+        end = world.log.ends(topic)[0].end
+
+        reached = [seat.records[-1].offset + 1]
+
+        def at_the_end() -> bool:
+            reached.append(seat.poll().ends.get(0, 0))
+            return max(reached) == end
+
+        world.until(at_the_end, "the end was told")
+
     def test_what_was_written_ahead_and_dropped_is_never_seen(self, world: World) -> None:
         group, topic, journal = world.group(), world.topic(), world.topic()
         seat = world.owner(group, topic)

@@ -106,7 +106,7 @@ class SimulatedMember:
             self._numbers += 1
             self._owned[number] = Assignment(number, self._numbers)
             assigned.append(self._owned[number])
-        return Polled(revoked, assigned, self._read(room))
+        return Polled(revoked, assigned, self._read(room), self._ends())
 
     @property
     def _lost(self) -> bool:
@@ -122,6 +122,14 @@ class SimulatedMember:
             room -= len(records)
             found += records
         return found
+
+    def _ends(self) -> dict[int, int]:
+        """Where the partitions end of which all was delivered."""
+        return {
+            number: offset
+            for number, offset in self._positions.items()
+            if offset >= self._partitions[number].ends().stable
+        }
 
     def start(self, partition: int, offset: int) -> None:
         """See the port."""

@@ -15,7 +15,7 @@ from crash_model import CommandRecord, EventRecord, Reply, State
 
 from demo.answers import read_all
 from kstate.core.messages import Record
-from kstate.core.topics import Topics
+from kstate.core.topics import CHECKPOINT_KEY, Topics
 from kstate.log.port import Log
 
 HEADER_BYTES = 10  # of Avro's single-object encoding
@@ -69,7 +69,7 @@ def read_evidence(log: Log, topics: Topics) -> Evidence:
     found = Evidence(
         commands=[each for each in commands if each.kind != STATE_QUESTION],
         events=[_event(each, schemas) for each in read_all(log, topics.journal)],
-        snapshots=[_snapshot(each, schemas) for each in read_all(log, topics.snapshots)],
+        snapshots=[_snapshot(each, schemas) for each in read_snapshots(log, topics)],
         dead_letters=len(read_all(log, topics.dead_letters)),
     )
     questions = {each.command_id for each in commands if each.kind == STATE_QUESTION}
@@ -80,6 +80,11 @@ def read_evidence(log: Log, topics: Topics) -> Evidence:
             replies[command_id].append(_reply(record, schemas))
     found.replies = dict(replies)
     return found
+
+
+def read_snapshots(log: Log, topics: Topics) -> list[Record]:
+    """The snapshots topic without its checkpoint records."""
+    return [each for each in read_all(log, topics.snapshots) if each.key != CHECKPOINT_KEY]
 
 
 def _headers(record: Record) -> dict[str, str]:

@@ -69,7 +69,6 @@ def test_a_forwarded_command_stays_forwarded_when_offsets_expire(world: World) -
     assert executed(world) == ["c1"]
 
 
-@pytest.mark.xfail(reason="a marker that retention deletes is taken for a command that is lost")
 def test_retention_may_delete_the_marker_behind_the_last_command(world: World) -> None:
     process(world, Action(1, "Nudge", "b", {"to": "a"}))
     for partition in world.cluster.topic(TOPICS.commands).partitions:
