@@ -1,4 +1,4 @@
-"""What one could wish for and does not get, each as small as it can be: see docs/guarantees.md."""
+"""Edges of what is promised, each as small as it can be: see docs/guarantees.md."""
 
 from __future__ import annotations
 
