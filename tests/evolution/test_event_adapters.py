@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,7 @@ def steps(*names: str) -> list[Reads]:
 
         return Reads(made)
 
-    return [upcast(old, new) for old, new in zip(names, names[1:], strict=False)]
+    return [upcast(old, new) for old, new in itertools.pairwise(names)]
 
 
 def test_a_chain_begins_with_the_adapter_that_is_farthest_from_the_code(world: World) -> None:

@@ -264,9 +264,8 @@ def test_a_journal_that_tells_no_source_and_no_offsets_are_refused_with_the_cure
     world.forget_stores()
     slot = "(SELECT slot FROM topics WHERE name=?)"
     topic = world.topics(Counter).snapshots
-    assert execute(
-        world, f"DELETE FROM records WHERE id>>40={slot} AND key=?", topic, b"\0checkpoint"
-    )
+    delete = f"DELETE FROM records WHERE id>>40={slot} AND key=?"
+    assert execute(world, delete, topic, CHECKPOINT_KEY)
     event = world.journal(Counter)[0]
     _without_source(world, event)
     world.run(Counter, partitions=1)
