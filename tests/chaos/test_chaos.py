@@ -12,7 +12,7 @@ from chaos_result import Result, run
 from kstate.testing.kafka_local import NoLocalKafka
 
 LONGEST_S = 400
-COMMANDS, MINUTES, ACCOUNTS = 2_500, 0.5, 24
+COMMANDS, MINUTES, ACCOUNTS = 2_500, 0.5, 100
 
 
 @pytest.fixture(scope="module")
