@@ -139,3 +139,7 @@ def dropped(stored: Stored) -> Iterable[Stored]:
     """Of `MoneyIn` nothing."""
     if stored.name != "MoneyIn":
         yield stored
+
+
+Upcast = today(Reads(euros))
+"""Today's code, which reads what the first generation wrote."""
