@@ -85,9 +85,7 @@ def test_a_tag_that_is_no_text_fails_the_command(tag: Any) -> None:
     assert made.shard.counts.failed == 1
 
 
-@pytest.mark.parametrize(
-    "made", [lambda e: None, lambda e: "text", lambda e: tagged(Tally(), "x")]
-)
+@pytest.mark.parametrize("made", [lambda e: None, lambda e: "text", lambda e: tagged(Tally(), "x")])
 def test_an_adapter_that_returns_something_else_fails_the_command(made: Any) -> None:
     failing = bench(made)
     assert run(failing, Step("persist", 1)) == []
