@@ -149,7 +149,7 @@ def storm(arena: Arena, chance: random.Random) -> None:
 
 def lose_store(arena: Arena, chance: random.Random) -> None:
     """A worker comes back without what it had at hand."""
-    victim = chance.choice(arena.workers)
+    victim = _keeper(arena, chance)
     arena.kill(victim)
     arena.note(kinds.KILL, worker=victim.number)
     lost = stores_of(victim)
@@ -157,13 +157,12 @@ def lose_store(arena: Arena, chance: random.Random) -> None:
         for ending in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
     arena.come_back(victim)
-    if lost:
-        arena.note(kinds.LOST_STORE, worker=victim.number, stores=len(lost))
+    arena.note(kinds.LOST_STORE, worker=victim.number, stores=len(lost))
 
 
 def corrupt_store(arena: Arena, chance: random.Random) -> None:
     """A worker comes back to files in which bytes have changed."""
-    victim = chance.choice(arena.workers)
+    victim = _keeper(arena, chance)
     arena.kill(victim)
     arena.note(kinds.KILL, worker=victim.number)
     flipped = 0
@@ -172,8 +171,14 @@ def corrupt_store(arena: Arena, chance: random.Random) -> None:
         flipped += sum(flip(each, chance) for each in files)
         arena.corrupted.add(path)
     arena.come_back(victim)
-    if flipped:
-        arena.note(kinds.BAD_STORE, worker=victim.number, flipped=flipped)
+    assert flipped, "there was nothing to corrupt"
+    arena.note(kinds.BAD_STORE, worker=victim.number, flipped=flipped)
+
+
+def _keeper(arena: Arena, chance: random.Random) -> Victim:
+    """A worker with stores, as soon as there is one."""
+    until(lambda: any(map(stores_of, arena.workers)), "a worker had stores", PATIENCE_S, LOOK_S)
+    return chance.choice([each for each in arena.workers if stores_of(each)])
 
 
 def stores_of(worker: Victim) -> list[Path]:
@@ -182,7 +187,7 @@ def stores_of(worker: Victim) -> list[Path]:
 
 
 def flip(path: Path, chance: random.Random) -> int:
-    """Changes some bytes of a file; how many."""
+    """Changes some bytes of a file; how many, which is none of an empty one."""
     data = bytearray(path.read_bytes())
     count = chance.randint(1, FLIPPED) if data else 0
     for _ in range(count):

@@ -12,7 +12,7 @@ from chaos_result import Result, run
 from kstate.testing.kafka_local import NoLocalKafka
 
 LONGEST_S = 400
-COMMANDS, MINUTES, ACCOUNTS = 2_500, 0.5, 100
+COMMANDS, MINUTES, ACCOUNTS = 1_500, 0.25, 100
 
 
 @pytest.fixture(scope="module")
