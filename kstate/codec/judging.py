@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 from kstate.codec.adapted import Adapted, given_fields, short
 from kstate.codec.avro import AvroCodec
 from kstate.codec.book import check_same_meaning
-from kstate.codec.building import compile_builder
+from kstate.codec.building import compile_builder, field_names
+from kstate.codec.differences import type_text
 from kstate.codec.forms import Form
 from kstate.codec.samples import samples
 from kstate.codec.shapes import Enumerated, Record
@@ -86,23 +87,28 @@ def _judge(codec: AvroCodec, name: str, form: Form | None, versions: Sequence[Kn
     for version in versions:
         written = parse(version.schema)
         through = _through(codec, kind, written, form)
-        if through is not None:
+        meaning = _other_meaning(form, version.schema)
+        if meaning is not None:
+            problems.append(f"{meaning} ({version.where})")
+        elif through is not None:
             adapted = True
             problems += [f"{each} ({version.where})" for each in _tried(through, written, form)]
         elif form is None:
             unread.append(version.where)
         else:
-            unread += [f"{each} ({version.where})" for each in _unresolved(form, version.schema)]
+            unresolved = form.decoder(version.schema).problems
+            unread += [f"{each} ({version.where})" for each in unresolved]
     if problems:
         return Finding(name, "incompatible", "; ".join(dict.fromkeys(problems)))
     if unread:
         return _unread(codec, name, form, kind, list(dict.fromkeys(unread)))
     how = f"{name} is read through adapters" if adapted else f"{name} reads all that was frozen"
-    if form is not None and all(
-        fingerprint(version.schema) != fingerprint(form.schema) for version in versions
-    ):
-        return Finding(name, "ok", f"{how}, and has changed: freeze it")
-    return Finding(name, "ok", how)
+    if form is None:
+        return Finding(name, "ok", how)
+    if all(fingerprint(version.schema) != fingerprint(form.schema) for version in versions):
+        how += ", and has changed: freeze it"
+    doubts = () if adapted else (_perhaps_renamed(form, version.schema) for version in versions)
+    return Finding(name, "ok", how + "".join(dict.fromkeys(doubts)))
 
 
 def _unread(
@@ -137,14 +143,36 @@ def _unread(
     return Finding(name, "incompatible", "; ".join(where) + cure)
 
 
-def _unresolved(form: Form, schema: Any) -> list[str]:
-    found = [str(problem) for problem in form.decoder(schema).problems]
-    if not found and fingerprint(schema) == fingerprint(form.schema):
+def _perhaps_renamed(form: Form, schema: Any) -> str:
+    """A doubt: Avro drops a field that went and gives one that came its default, silently."""
+    written = parse(schema)
+    record = written.follow(written.schema)
+    if not isinstance(form.shape, Record) or written.kind(record) != "record":
+        return ""
+    was = {item["name"]: type_text(written, item["type"]) for item in record["fields"]}
+    today = form.written.follow(form.written.schema)
+    now = {item["name"]: type_text(form.written, item["type"]) for item in today["fields"]}
+    gone = {name: text for name, text in was.items() if name not in field_names(form.shape)}
+    for item in form.shape.fields:
+        if item.default is None or item.name in was or any(a in was for a in item.aliases):
+            continue
+        former = next((name for name, text in gone.items() if text == now[item.name]), None)
+        if former is not None:
+            return (
+                f"; {former} went and {item.name} came with a default: if it was renamed, write "
+                f'Annotated[…, Aliases("{former}")], or the stored {former} is lost'
+            )
+    return ""
+
+
+def _other_meaning(form: Form | None, schema: Any) -> str | None:
+    """What is wrong when a stored schema has today's fingerprint and other logical types."""
+    if form is not None and fingerprint(schema) == fingerprint(form.schema):
         try:
             check_same_meaning(schema, form.schema, form.type_name)
         except SchemaError as error:
-            return [str(error)]
-    return found
+            return str(error)
+    return None
 
 
 # -- through adapters ------------------------------------------------------------------------------
