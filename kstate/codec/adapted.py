@@ -59,24 +59,26 @@ class Chain:
             for each in found:
                 if reads is not None and each.name not in reads:
                     given.append(each)
-                else:
-                    given += _given(title, give, each)
+                    continue
+                try:
+                    made = give(each)
+                    given += () if type(made) is Stored else made  # that one is a tuple, too
+                except Exception as error:  # an adapter is the user's and may raise anything
+                    raise Malformed(
+                        f"{title} raised {type(error).__name__} for a stored {each.name}: {error}",
+                        "adapter",
+                    ) from error
+                if type(made) is Stored:
+                    raise _not_stored(title, each)
+            for each in given:
+                if type(each) is not Stored:
+                    raise _not_stored(title, stored)
             found = given
         return found
 
 
-def _given(title: str, give: _Give, stored: Stored) -> Sequence[Stored]:
-    try:
-        made = give(stored)
-        if type(made) is not Stored:
-            found = tuple(made)
-            if all(type(each) is Stored and isinstance(each.data, Mapping) for each in found):
-                return found
-    except Exception as error:  # an adapter is the user's and may raise anything
-        raise Malformed(
-            f"{title} raised {type(error).__name__} for a stored {stored.name}: {error}", "adapter"
-        ) from error
-    raise Malformed(
+def _not_stored(title: str, stored: Stored) -> Malformed:
+    return Malformed(
         f"{title} gave something else than Stored records for a stored {stored.name}: yield "
         "Stored(name, data), or the record as it is",
         "adapter",
@@ -162,14 +164,20 @@ class Adapted:
         if made is None:
             raise Malformed(f"{stored.name} is no type of {self._what}", "unknown-type")
         build, known = made
-        unknown = stored.data.keys() - known - given
-        if unknown:
+        data = stored.data
+        if type(data) is not dict and not isinstance(data, Mapping):
             raise Malformed(
-                f"an adapter gave {stored.name} a field {min(unknown)}, which it does not have",
+                f"an adapter gave {stored.name} data that is no dict: a {type(data).__name__}",
+                "adapter",
+            )
+        if not (data.keys() <= known or data.keys() <= known | given):
+            unknown = min(data.keys() - known - given)
+            raise Malformed(
+                f"an adapter gave {stored.name} a field {unknown}, which it does not have",
                 "adapter",
             )
         try:
-            return build(stored.data, stored.name)
+            return build(data, stored.name)
         except EncodeError as error:
             raise Malformed(f"what the adapters gave does not fit: {error}", "adapter") from error
 

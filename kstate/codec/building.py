@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kstate.codec import wire
+from kstate.codec.construction import construct
 from kstate.codec.scalars import title_of
 from kstate.codec.shapes import (
     INT64_MAX,
@@ -20,6 +21,7 @@ from kstate.codec.shapes import (
     Choice,
     Day,
     Enumerated,
+    Field,
     Plain,
     Record,
     Scaled,
@@ -30,6 +32,7 @@ from kstate.codec.shapes import (
     Uuid,
     exact_types,
 )
+from kstate.codec.source import Source
 from kstate.errors import EncodeError
 
 Build = Callable[[Any, str], Any]
@@ -75,33 +78,35 @@ class _Builders:
         return self._records[id(record)]
 
     def _made(self, record: Record) -> Build:
-        cls, title = record.cls, record.cls.__name__
+        title = record.cls.__name__
         self._records[id(record)] = lambda data, path: made(data, path)  # for its own fields
-        fields = [
-            (item.name, item.aliases, self.of(item.shape), item.default, f"{title}.{item.name}")
-            for item in record.fields
-        ]
-
-        def made(data: Any, path: str) -> Any:
-            if not isinstance(data, Mapping):
-                raise wire.wrong(path, f"a dict with the fields of {title}", data)
-            values = {}
-            for name, aliases, build, default, where in fields:
-                given = name if name in data else next((a for a in aliases if a in data), None)
-                if given is not None:
-                    values[name] = build(data[given], where)
-                elif default is not None:
-                    values[name] = default.make()
-                else:
-                    raise EncodeError(f"{where} is missing and has no default")
-            try:
-                return cls(**values)
-            except Exception as error:  # the class's own __post_init__ may raise anything
-                raise EncodeError(
-                    f"{title} refuses its data: {type(error).__name__}: {error}"
-                ) from error
-
+        src = Source(wrong=wire.wrong, Mapping=Mapping, new=object.__new__, refused=_refused)
+        values = {}
+        with src.block("def made(data, path):"):
+            with src.block("if type(data) is not dict and not isinstance(data, Mapping):"):
+                src.line(f"raise wrong(path, {f'a dict with the fields of {title}'!r}, data)")
+            for item in record.fields:
+                values[item.name] = self._field(src, item, f"{title}.{item.name}")
+            src.line(f"return {construct(src, record, values)}")
+        made: Build = src.function("made")
         return made
+
+    def _field(self, src: Source, item: Field, where: str) -> str:
+        """Writes how a field gets its value; the commonest types are checked without a call."""
+        out, build = src.fresh(), self.of(item.shape)
+        with src.block("try:"):
+            src.line(f"{out} = data[{item.name!r}]")
+        with src.block("except KeyError:"):
+            src.line(f"{out} = {src.bind(_absent(item, build, where))}(data)")
+        with src.block("else:"):
+            convert = f"{out} = {src.bind(build)}({out}, {where!r})"
+            usual = _USUAL.get(item.shape) if isinstance(item.shape, Plain) else None
+            if usual is None:
+                src.line(convert)
+            else:
+                with src.block(f"if {usual.format(out)}:"):
+                    src.line(convert)
+        return out
 
     def _array(self, shape: Array) -> Build:
         build, finish = self.of(shape.item), _container(shape.container)
@@ -163,6 +168,33 @@ class _Builders:
             return self.of(chosen[0])(chosen[1], path)
 
         return made
+
+
+_USUAL = {
+    Plain("boolean"): "type({0}) is not bool",
+    Plain("double"): "type({0}) is not float",
+    Plain("long"): f"type({{0}}) is not int or not {INT64_MIN} <= {{0}} <= {INT64_MAX}",
+    Plain("string"): "type({0}) is not str or not {0}.isascii()",
+}
+"""What is true of a value that needs a closer look."""
+
+
+def _absent(item: Field, build: Build, where: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What a field is when the data does not have its name."""
+
+    def found(data: Mapping[str, Any]) -> Any:
+        for alias in item.aliases:
+            if alias in data:
+                return build(data[alias], where)
+        if item.default is None:
+            raise EncodeError(f"{where} is missing and has no default")
+        return item.default.make()
+
+    return found
+
+
+def _refused(title: str, error: Exception) -> EncodeError:
+    return EncodeError(f"{title} refuses its data: {type(error).__name__}: {error}")
 
 
 def _has_fields_of(record: Record, data: Mapping[str, Any]) -> bool:

@@ -15,10 +15,11 @@ import struct
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType, MemberDescriptorType
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kstate.codec import wire
+from kstate.codec.construction import construct
 from kstate.codec.scalars import Scalars, Target, title_of
 from kstate.codec.shapes import Array, Enumerated, Field, Record, Shape, Table, Union
 from kstate.codec.source import Source
@@ -182,7 +183,7 @@ class _Maker(Scalars):
         for field in target.fields:
             if field.name not in values:
                 values[field.name] = self.missing(field, title)
-        return self.construct(target, values)
+        return construct(self.src, target, values)
 
     def missing(self, field: Field, title: str) -> str:
         """A field that did not exist when the data was written."""
@@ -195,31 +196,6 @@ class _Maker(Scalars):
         if field.default.constant:
             return self.src.bind(field.default.make(), "default")
         return f"{self.src.bind(field.default.make, 'make')}()"
-
-    def construct(self, record: Record, values: dict[str, str]) -> str:
-        src, cls, out = self.src, self.src.bind(record.cls, "cls"), self.src.fresh("o")
-        if hasattr(record.cls, "__post_init__"):
-            arguments = [
-                f"{f.name}={values[f.name]}" if f.keyword else values[f.name] for f in record.fields
-            ]
-            with src.block("try:"):
-                src.line(f"{out} = {cls}({', '.join(arguments)})")
-            with src.block("except Exception as error:"):  # the user's code may raise anything
-                src.line(f"raise refused({record.cls.__name__!r}, error) from error")
-            return out
-        # what the generated __init__ of a frozen dataclass does, at less than half its cost
-        src.line(f"{out} = new({cls})")
-        attributes = None
-        for item in record.fields:
-            slot = getattr(record.cls, item.name, None)
-            if isinstance(slot, MemberDescriptorType):
-                src.line(f"{src.bind(slot.__set__, 'set')}({out}, {values[item.name]})")
-                continue
-            if attributes is None:
-                attributes = src.fresh("d")
-                src.line(f"{attributes} = {out}.__dict__")
-            src.line(f"{attributes}[{item.name!r}] = {values[item.name]}")
-        return out
 
     def index(self, count: int, what: str) -> str:
         """An index below ``count``; a zigzag number is even when it is not negative."""
