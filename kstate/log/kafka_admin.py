@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_INVALID,
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -57,6 +57,7 @@ class KafkaAdmin:
         self._where = properties["bootstrap.servers"]
         self._failure: KafkaError | None = None  # why the last connection came to nothing
         self._client: AdminClient = client_of(AdminClient, self._properties)
+        self._onlookers: dict[str, Consumer] = {}  # by group; whoever asks takes one out
         self._counts: dict[str, int] = {}
         self._limits: dict[str, int] = {}
 
@@ -259,20 +260,39 @@ class KafkaAdmin:
     # -- groups ------------------------------------------------------------------------------
 
     def progress(self, group: str, topic: str) -> dict[int, Committed]:
-        """What a group has committed for a topic."""
+        """What a group has committed for a topic, be transactions open that may change it or not.
+
+        A consumer that never joins asks: the process of an admin client that asks for this ends
+        (librdkafka 2.16, `rd_kafka_cgrp_op`) when the group's coordinator has just begun or moved.
+        """
         places = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]
-        request = [ConsumerGroupTopicPartitions(group, places)]
-
-        def ask() -> Any:
-            future = self._client.list_consumer_group_offsets(request)[group]
-            return self._result(future, f"the offsets of the group {group}")
-
-        found = self._patiently(ask).topic_partitions
+        found = self._patiently(lambda: self._committed(group, places))
         return {
             each.partition: Committed(each.offset, each.metadata or "")
             for each in found
             if each.offset >= 0
         }
+
+    def _committed(self, group: str, places: list[TopicPartition]) -> Sequence[Any]:
+        what = f"the offsets of the group {group}"
+        onlooker = self._onlookers.pop(group, None) or self._onlooker(group)
+        try:
+            found: Sequence[Any] = onlooker.committed(places, timeout=REQUEST_S)
+        except KafkaException as error:  # another one asks when it is asked again
+            raise translate(error, what) from error
+        self._onlookers[group] = onlooker
+        for each in found:
+            if each.error is not None:
+                raise translate(each.error, what)
+        return found
+
+    def _onlooker(self, group: str) -> Consumer:
+        properties = self._properties | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_uncommitted",  # the others are waited for
+        }
+        return client_of(Consumer, properties)
 
     def owners(self, group: str, topic: str) -> dict[int, str]:
         """The client id of the member that owns each partition now."""
