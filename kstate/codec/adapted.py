@@ -13,6 +13,7 @@ from typing import Any
 from kstate.codec.building import Build, compile_builder, field_names
 from kstate.codec.decoders import compile_decoder
 from kstate.codec.forms import Form, Read
+from kstate.codec.samples import words_of
 from kstate.codec.scalars import GENERIC
 from kstate.codec.shapes import Record
 from kstate.codec.wire import Malformed
@@ -113,7 +114,9 @@ class Adapted:
         self._what = what
         self._today = today  # whether data of today's schemas passes the chain, too
         self._builders: dict[str, tuple[Build, frozenset[str]]] = {}
+        self.words: dict[str, tuple[str, ...]] = {}  # see `kstate.codec.samples`
         for form in forms:
+            self.words |= words_of([form.shape])
             if not isinstance(form.shape, Record):
                 continue
             made = compile_builder(form.shape), field_names(form.shape)

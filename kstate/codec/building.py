@@ -134,7 +134,7 @@ class _Builders:
         enums = [each for each in union.branches if isinstance(each, Enumerated)]
         records = [each for each in union.branches if isinstance(each, Record)]
         tables = [each for each in union.branches if isinstance(each, Table)]
-        named = {
+        by_name = {
             name.rpartition(".")[2]: each for each in records for name in (*each.aliases, each.name)
         }
         by_type: dict[type, Build] = {}
@@ -148,8 +148,8 @@ class _Builders:
         def mapping(data: Mapping[str, Any]) -> tuple[Shape, Any] | None:
             if len(data) == 1:
                 (name,) = data
-                if name in named and isinstance(data[name], Mapping):
-                    return named[name], data[name]
+                if name in by_name and isinstance(data[name], Mapping):
+                    return by_name[name], data[name]
             fitting = [each for each in records if _has_fields_of(each, data)]
             if len(fitting) == 1:
                 return fitting[0], data
@@ -158,7 +158,8 @@ class _Builders:
         def made(data: Any, path: str) -> Any:
             build = by_type.get(type(data))
             for enum in enums:
-                if data in enum.cls.__members__ or type(data) is enum.cls:
+                named = type(data) is str and data in enum.cls.__members__
+                if named or type(data) is enum.cls:
                     build = self.of(enum)
             if build is not None:
                 return build(data, path)

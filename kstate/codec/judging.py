@@ -17,7 +17,7 @@ from kstate.codec.book import check_same_meaning
 from kstate.codec.building import compile_builder, field_names
 from kstate.codec.differences import type_text
 from kstate.codec.forms import Form
-from kstate.codec.samples import samples
+from kstate.codec.samples import samples, words_of
 from kstate.codec.shapes import Enumerated, Record
 from kstate.codec.wire import Malformed, shown
 from kstate.codec.writers import Written, fingerprint, parse
@@ -195,7 +195,7 @@ def _tried(adapted: Adapted, written: Written, form: Form | None) -> list[str]:
     """What goes wrong with made-up data, or with the adapters' examples of the type."""
     name, given = short(written.name() or ""), given_fields(written)
     examples = [e.data for e in adapted.chain.examples.get(name, ()) if e.data.keys() == given]
-    for data in examples or samples(written):
+    for data in examples or samples(written, adapted.words):
         stored = Stored(name, MappingProxyType(data))
         try:
             for made in adapted.chain.run(stored):
@@ -227,7 +227,7 @@ def _written_wrong(codec: AvroCodec, forms: Iterable[Form]) -> Iterable[tuple[st
         if form.kind != "event" or form.type_name in codec.journal_only:
             continue
         build = compile_builder(form.shape)
-        for data in samples(form.written):
+        for data in samples(form.written, words_of([form.shape])):
             try:
                 event = build(data, form.type_name)
                 problem = _differs(machine, codec, event)
