@@ -68,7 +68,9 @@ class BareLoop:
         self._stopping = False
         self._producer: Any = Producer(settings.member_producer(name))
         self._producer.init_transactions()
-        self._consumer: Any = Consumer(settings.member_consumer(topics.group, name))
+        self._consumer: Any = Consumer(
+            {**settings.member_consumer(topics.group, name), "enable.partition.eof": False}
+        )
         self._consumer.subscribe([topics.commands], on_assign=self._assign)
 
     def _assign(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:

@@ -134,6 +134,7 @@ def test_a_takeover_by_a_standby_reads_the_snapshots_that_were_written_since(
 ) -> None:
     world.run(Counter, partitions=1, max_tail=20, batch_records=10)
     add(world, 60)
+    noted(world)
     spares.append(spare := Spare(world))
     spare.follow()
     before = len(world.snapshots(Counter) + world.checkpoints(Counter))
