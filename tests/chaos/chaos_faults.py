@@ -78,10 +78,26 @@ class Arena:
             until(worker.ready_to_join, "a worker came back", PATIENCE_S, LOOK_S)
 
     def owners(self) -> Mapping[int, str]:
-        return self.log.owners(self.topics.group, self.topics.commands)
+        """Who owns each partition, as soon as the log tells."""
+        found: dict[int, str] = {}
+
+        def told() -> bool:
+            found.update(self.log.owners(self.topics.group, self.topics.commands))
+            return True
+
+        until(told, "the owners were told", PATIENCE_S, LOOK_S)
+        return found
 
     def partitions(self) -> list[int]:
-        return list(range(self.log.topics([self.topics.commands])[self.topics.commands].partitions))
+        """All partitions, as soon as the log tells."""
+        found: list[int] = []
+
+        def told() -> bool:
+            found[:] = sorted(self.log.ends(self.topics.journal))
+            return True
+
+        until(told, "the partitions were told", PATIENCE_S, LOOK_S)
+        return found
 
 
 # -- of workers ----------------------------------------------------------------------------------
