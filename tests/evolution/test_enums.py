@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import make_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ class Colour(Enum):
     OTHER = 3
 
 
+@cache
 def holder(kind: Any) -> Any:
     return make_dataclass("Holder", [("colour", kind)], frozen=True)
 
@@ -68,5 +70,5 @@ def test_a_default_that_is_no_member_is_refused() -> None:
         __avro_default__ = "OTHER"
         RED = 1
 
-    with pytest.raises(NoAvroForm, match="Wrong.__avro_default__ is 'OTHER', which is no member"):
+    with pytest.raises(NoAvroForm, match=r"Wrong.__avro_default__ is 'OTHER', which is no member"):
         derive(Wrong, "t")
