@@ -13,7 +13,7 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities crash-kafka simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities crash-kafka chaos simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,11 @@ bench-entities: $(STAMP) ## a million entities, few of them in memory, on Kafka
 
 crash-kafka: $(STAMP) ## two workers on Kafka, killed 20 times in 50,000 commands
 	$(BIN)/python tests/crash/kill_worker.py --log kafka --workers 2
+
+chaos: $(STAMP) ## three brokers, everything goes wrong: five seeds, about 40 minutes
+	@status=0; for seed in 1 2 3 4 5; do \
+		$(BIN)/python tests/chaos/run.py --brokers 3 --seed $$seed --keep build/chaos || status=1; \
+	done; $(BIN)/python tests/chaos/report.py build/chaos/report.jsonl && exit $$status
 
 simulate: $(STAMP) ## 10,000 seeds of the simulation
 	$(BIN)/python tests/simulation/simulate.py --seeds 1-10000

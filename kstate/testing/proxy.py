@@ -94,9 +94,11 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
+        self._shut = True  # for those that were just accepted, and are not among the tasks yet
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
