@@ -64,6 +64,7 @@ crash-kafka: $(STAMP) ## two workers on Kafka, killed 20 times in 50,000 command
 	$(BIN)/python tests/crash/kill_worker.py --log kafka --workers 2
 
 chaos: $(STAMP) ## three brokers, everything goes wrong: five seeds, about 40 minutes
+	@rm -f build/chaos/report.jsonl
 	@status=0; for seed in 1 2 3 4 5; do \
 		$(BIN)/python tests/chaos/run.py --brokers 3 --seed $$seed --keep build/chaos || status=1; \
 	done; $(BIN)/python tests/chaos/report.py build/chaos/report.jsonl && exit $$status
