@@ -67,6 +67,10 @@ class _Builders:
                 return _enum(shape)
             case Plain("double"):
                 return _double
+            case Plain("bytes"):
+                return _bytes
+            case Plain("string"):
+                return _text
             case Plain("long"):
                 return _long
         return _scalar(shape)
@@ -265,8 +269,6 @@ def _scalar(shape: Shape) -> Build:
             check = wire.stamp
         case Scaled(scale, precision):
             check = wire.decimal_writer(scale, precision)
-        case Plain("string"):
-            check = _text
         case Choice(choices):
 
             def one_of(data: Any, path: str) -> None:
@@ -290,8 +292,24 @@ def _scalar(shape: Shape) -> Build:
     return moment if isinstance(shape, Stamp) else made
 
 
-def _text(data: str, path: str) -> None:
+def _bytes(data: Any, path: str) -> bytes:
+    if type(data) is str:  # Avro reads a string as bytes, too, and the other way round
+        return _text(data, path).encode()
+    if type(data) is not bytes:
+        raise wire.wrong(path, "bytes", data)
+    return data
+
+
+def _text(data: Any, path: str) -> str:
+    if type(data) is bytes:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise EncodeError(f"{path} is not UTF-8") from error
+    if type(data) is not str:
+        raise wire.wrong(path, "a str", data)
     try:
         data.encode()
     except UnicodeEncodeError as error:
         raise wire.utf8(data, path) from error
+    return data

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from kstate.codec.adapted import Adapted, given_fields, short
+from kstate.codec.adapted import Adapted, given_fields, is_flat, short
 from kstate.codec.avro import AvroCodec
 from kstate.codec.book import check_same_meaning
 from kstate.codec.building import compile_builder, field_names
@@ -203,7 +203,7 @@ def _tried(adapted: Adapted, written: Written, form: Form | None) -> list[str]:
                     problems = form.decoder(written.schema).problems
                     if problems:
                         return [str(problem) for problem in problems]
-                else:
+                if made is not stored or form is None or not is_flat(written):
                     adapted.build(made, given)
         except Malformed as error:
             shortly = ", ".join(f"{key}={shown(value)}" for key, value in data.items())

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, make_dataclass
 from typing import Any, ClassVar
 
 import pytest
-from codec_samples import Colour, Everything, Line, Money, Node, everything, records
+from codec_samples import (
+    Colour,
+    Deposited,
+    Everything,
+    Line,
+    Money,
+    Node,
+    Planted,
+    bank_codec,
+    everything,
+    records,
+)
 from hypothesis import HealthCheck, given, settings
 
+from kstate import EventAdapter, Stored
 from kstate.codec.building import compile_builder
 from kstate.codec.decoders import compile_decoder
 from kstate.codec.derive import shape_of
@@ -25,6 +38,13 @@ def rebuilt(cls: Any, value: Any) -> Any:
     shape = shape_of(cls, "t")
     plain = compile_decoder(parse(schema_of(shape)), GENERIC, "it").read
     return compile_builder(shape)(plain(compile_encoder(shape, "it")(value), 0), "it")
+
+
+def test_a_string_is_read_as_bytes_and_the_other_way_round() -> None:
+    texts = make_dataclass("Texts", [("a", str), ("b", bytes)], frozen=True)
+    assert build(texts, {"a": b"x", "b": "y"}) == texts("x", b"y")
+    with pytest.raises(EncodeError, match=r"Texts.a is not UTF-8"):
+        build(texts, {"a": b"\xff", "b": b""})
 
 
 def build(cls: Any, data: Any) -> Any:
@@ -121,3 +141,16 @@ def test_data_that_does_not_fit_is_refused_by_the_name_of_its_field(
 ) -> None:
     with pytest.raises(EncodeError, match=sentence):
         build(cls, data)
+
+
+class PassesOn(EventAdapter):
+    """Sees every stored event and changes none."""
+
+    def from_journal(self, stored: Stored) -> Iterable[Stored]:
+        yield stored
+
+
+@pytest.mark.parametrize("event", [Deposited(5), Planted(Node(1, Node(2))), everything()])
+def test_an_event_that_passes_an_adapter_unchanged_is_the_event(event: Any) -> None:
+    codec = bank_codec(adapters=(PassesOn(),))
+    assert codec.decode_event(codec.encode_event(event)) == event
