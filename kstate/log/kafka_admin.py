@@ -61,21 +61,24 @@ class KafkaAdmin:
         self._counts: dict[str, int] = {}
         self._limits: dict[str, int] = {}
 
-    def _result(self, future: Future[Any], what: str) -> Any:
+    def _result(self, future: Future[Any], what: str, client: AdminClient) -> Any:
+        """The answer to what a client was asked, which has to be kept until then: when it goes, its
+        answers go."""
         try:
             return future.result(REQUEST_S)
         except KafkaException as error:
             if kafka_error(error).code() in _STUCK:
-                self._renew()
+                self._renew(client)
             raise translate(error, what) from error
         except TimeoutError:
-            self._renew()
+            self._renew(client)
             raise LogUnavailable(f"{what}: no answer within {REQUEST_S:g} s") from None
 
-    def _renew(self) -> None:
+    def _renew(self, client: AdminClient) -> None:
         """A client whose broker was away may wait for a group's coordinator for ever, and ask with
         the epoch of an earlier leader for ever."""
-        self._client = client_of(AdminClient, self._properties)
+        if self._client is client:  # and no other thread has done so
+            self._client = client_of(AdminClient, self._properties)
 
     # -- topics ------------------------------------------------------------------------------
 
@@ -84,7 +87,8 @@ class KafkaAdmin:
         if not specs:
             return
         new = [NewTopic(spec.name, spec.partitions, -1, config=settings_of(spec)) for spec in specs]
-        for name, future in self._client.create_topics(new).items():
+        client = self._client
+        for name, future in client.create_topics(new).items():
             try:
                 future.result(REQUEST_S)
             except KafkaException as error:
@@ -152,25 +156,31 @@ class KafkaAdmin:
         """The topics that exist, of these, as Kafka describes them."""
         if not names:
             return {}
-        futures = self._client.describe_topics(TopicCollection(list(names)))
-        return self._of_existing(futures, "the topic")
+        client = self._client
+        futures = client.describe_topics(TopicCollection(list(names)))
+        return self._of_existing(futures, "the topic", client)
 
     def _describe(self, names: Sequence[str]) -> dict[str, TopicInfo]:
         described = self._described(names)
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in described]
         if not resources:
             return {}
-        futures = self._client.describe_configs(resources)
+        client = self._client
+        futures = client.describe_configs(resources)
         # a topic may be deleted between the two questions
-        configs = self._of_existing({r.name: f for r, f in futures.items()}, "the settings of")
+        configs = self._of_existing(
+            {r.name: f for r, f in futures.items()}, "the settings of", client
+        )
         return {name: info_of(name, described[name], config) for name, config in configs.items()}
 
-    def _of_existing(self, futures: Mapping[str, Future[Any]], what: str) -> dict[str, Any]:
+    def _of_existing(
+        self, futures: Mapping[str, Future[Any]], what: str, client: AdminClient
+    ) -> dict[str, Any]:
         """The answers for topics that exist."""
         found = {}
         for name, future in futures.items():
             try:
-                found[name] = self._result(future, f"{what} {name}")
+                found[name] = self._result(future, f"{what} {name}", client)
             except TopicError:
                 continue  # there is none of this name, or none can be
         return found
@@ -237,12 +247,12 @@ class KafkaAdmin:
     def _ask_once(
         self, topic: str, asked: dict[TopicPartition, OffsetSpec], isolation: IsolationLevel
     ) -> dict[int, int]:
-        futures = self._client.list_offsets(
-            asked, isolation_level=isolation, request_timeout=REQUEST_S
-        )
+        client = self._client
+        futures = client.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_S)
         what = f"the offsets of {topic}"
         found = {
-            place.partition: self._result(future, what).offset for place, future in futures.items()
+            place.partition: self._result(future, what, client).offset
+            for place, future in futures.items()
         }
         if OFFSET_INVALID in found.values():
             # librdkafka has this, without an error, for partitions whose answer broke off
@@ -310,8 +320,9 @@ class KafkaAdmin:
 
     def _members(self, group: str) -> Sequence[Any]:
         def ask() -> Any:
-            future = self._client.describe_consumer_groups([group])[group]
-            return self._result(future, f"the group {group}")
+            client = self._client
+            future = client.describe_consumer_groups([group])[group]
+            return self._result(future, f"the group {group}", client)
 
         members: Sequence[Any] = self._patiently(ask).members
         return members

@@ -31,6 +31,7 @@ class Proxy:
         self.target = target
         self.delay_s = 0.0  # for each piece of data, in both directions
         self.accepted = 0  # connections so far
+        self.held = 0  # pieces of data that are kept back now
         self._shut = False
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +135,11 @@ class Proxy:
         while data := await source.read(CHUNK):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            await self._flows.wait()
+            self.held += 1
+            try:
+                await self._flows.wait()
+            finally:
+                self.held -= 1
             sink.write(data)
             await sink.drain()
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> Result:
                 this.judge()
             except Exception as error:  # noqa: BLE001 - it is what has come of the run
                 this.wrong.append(f"the run ended with {type(error).__name__}: {error}")
+                (directory / "workers" / "traceback.txt").write_text(traceback.format_exc())
             if this.wrong and options.keep:
                 _keep(this, directory, options.keep / f"seed-{options.seed}-on-{options.brokers}")
     result.commands = len(this.evidence.commands)

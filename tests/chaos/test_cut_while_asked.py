@@ -7,12 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from chaos_cluster import Cluster, cluster
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
+from crash_workers import until
 
 from kstate.errors import LogUnavailable
 from kstate.log.kafka_admin import KafkaAdmin
@@ -76,3 +78,18 @@ def test_an_offset_is_told_as_it_is_or_not_at_all_whenever_the_connection_breaks
     finally:
         scissors.join()
     assert told
+
+
+def test_an_answer_outlives_the_client_that_another_thread_gave_up(made: Cluster) -> None:
+    open_log(made.url).create_topics([TopicSpec(TOPIC, PARTITIONS, "delete")])
+    ((proxy,),) = made.proxies
+    admin = KafkaAdmin({"bootstrap.servers": f"{HOST}:{proxy.port}"})
+    assert len(admin.ends(TOPIC)) == PARTITIONS
+    asked = {TopicPartition(TOPIC, each): OffsetSpec.latest() for each in range(PARTITIONS)}
+    with ThreadPoolExecutor(1) as pool:
+        proxy.hold()
+        waiting = pool.submit(admin._ask_once, TOPIC, asked, IsolationLevel.READ_UNCOMMITTED)
+        until(lambda: proxy.held > 0, "the question was on its way")
+        admin._renew(admin._client)
+        proxy.release()
+        assert len(waiting.result()) == PARTITIONS

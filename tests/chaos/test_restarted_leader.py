@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from chaos_cluster import Cluster, cluster
 
 from kstate.errors import LogUnavailable
-from kstate.log.port import Ends, Log, TopicSpec
+from kstate.log.port import Ends, TopicSpec
 from kstate.testing.kafka_local import NoLocalKafka
 from kstate.wiring import open_log
 
-TOPIC = "asked"
+TOPIC, OTHER = "asked", "asked-too"
 PARTITIONS = 6
+GROUPS = 6
 PATIENCE_S = 30.0
+
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +36,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         pytest.skip(str(error))
 
 
-def ends_at_last(log: Log) -> dict[int, Ends]:
-    """The ends, asked for again while the log is away."""
+def at_last(ask: Callable[[], Answer]) -> Answer:
+    """An answer, asked for again while the log is away."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return dict(log.ends(TOPIC))
+            return ask()
         except LogUnavailable:
             if time.monotonic() > deadline:
                 raise
@@ -47,11 +51,31 @@ def test_who_asked_before_a_leader_died_is_answered_after_it_came_back(made: Clu
     log = open_log(made.url)
     log.create_topics([TopicSpec(TOPIC, PARTITIONS, "delete")])
     expected = dict.fromkeys(range(PARTITIONS), Ends(0, 0, 0))
-    assert ends_at_last(log) == expected
+    assert at_last(lambda: log.ends(TOPIC)) == expected
 
     for node in range(made.brokers):  # each of them leads some of the partitions
         made.kill(node)
         made.await_leaders()
         made.restart(node)
-        assert ends_at_last(log) == expected
+        assert at_last(lambda: log.ends(TOPIC)) == expected
+    log.close()
+
+
+def test_who_asked_before_a_coordinator_moved_is_told_of_the_group_after_it(made: Cluster) -> None:
+    log = open_log(made.url)
+    log.create_topics([TopicSpec(OTHER, PARTITIONS, "delete")])
+    groups = [f"group-{number}" for number in range(GROUPS)]
+    for group in groups:
+        assert at_last(lambda group=group: log.owners(group, OTHER)) == {}
+
+    for node in range(made.brokers):  # each of them coordinates some of the groups
+        made.kill(node)
+        made.await_leaders()
+        for group in groups:
+            assert at_last(lambda group=group: log.owners(group, OTHER)) == {}
+            assert at_last(lambda group=group: log.progress(group, OTHER)) == {}
+        made.restart(node)
+        for group in groups:
+            assert at_last(lambda group=group: log.owners(group, OTHER)) == {}
+            assert at_last(lambda group=group: log.progress(group, OTHER)) == {}
     log.close()
