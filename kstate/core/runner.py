@@ -42,12 +42,14 @@ class Runner:
         self._outgoing = outgoing
         self._kept_bytes = machine.policy.kept_reply_bytes
         self._max_bytes = machine.max_value_bytes
+        self._policy = machine.policy
         self._encode_reply = machine.codec.encode_reply
+        self._decode = machine.codec.decode_command
 
     def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Staged) -> None:
         """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
         hashed = hash_command_id(envelope.command_id)
-        known = staged.recall(hashed, self._machine.policy, batch.now)
+        known = staged.recall(hashed, self._policy, batch.now)
         if known is not None:
             self._repeat(batch, envelope, known)
             return
@@ -56,9 +58,7 @@ class Runner:
             batch.counts.conflicts += 1
             self._answer(batch, envelope, CONFLICT, None, staged.seq)
             return
-        command = self._machine.codec.decode_command(
-            record.value, envelope.content_type, envelope.type_name
-        )
+        command = self._decode(record.value, envelope.content_type, envelope.type_name)
         if type(command) is GetState:
             self._tell_state(batch, envelope, staged)
             return
@@ -259,6 +259,7 @@ class Runner:
         trial.deleted = context._deleted or (staged.deleted and not context._events)
         trial.recent = dict(staged.recent)
         if context._events:
+            trial.recent.pop(hashed, None)  # it may have left the window within this batch
             trial.recent[hashed] = recent
         return self.encode_snapshot(batch, trial)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from kstate.core.messages import Record, Write
+from kstate.core.messages import Record, Write, new_record
 from kstate.errors import Fenced, LogUnavailable, NameTaken, RecordTooLarge, TopicError
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
@@ -21,7 +21,6 @@ from kstate.log.kafka_errors import (
     translate,
 )
 from kstate.log.kafka_producer import record_size
-from kstate.log.kafka_reader import record_of
 from kstate.log.kafka_transaction import Transactions
 from kstate.log.port import Assignment, Committed, Polled
 
@@ -36,6 +35,8 @@ QUIET_POLLS = 3
 QUIET_S = 0.02
 TWIN_S = 3.0
 """How long a worker's join may come after the beginning of its transactions."""
+TAKEN_AGAIN_S = 30.0
+"""How soon two workers under one name take the seat from each other again."""
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
 
@@ -59,8 +60,10 @@ class KafkaMember:
         instance: str,
         max_record_bytes: int,
         partitions_of: PartitionsOf,
+        taken: dict[str, float] | None = None,  # instance → when its seat was taken last
     ) -> None:
         self._group, self._topic, self._instance = group, topic, instance
+        self._taken = {} if taken is None else taken
         self._limit = max_record_bytes
         self._partitions_of = partitions_of
         self._numbers = 0
@@ -72,7 +75,7 @@ class KafkaMember:
         self._delayed: list[KafkaError] = []
         self._heard = time.monotonic()
         self._answered = 0  # callbacks of rebalances
-        self._twin = False  # another worker has taken the seat under this name
+        self._fenced = False  # the seat was taken under this name: the consumer takes no more calls
         self._closed = False
         self._transactions = Transactions(settings, instance)
         properties = settings.member_consumer(group, instance) | {"error_cb": self._noticed}
@@ -128,9 +131,18 @@ class KafkaMember:
         elif error.fatal():
             logger.error("%s: %s", self._instance, error.str())
 
-    def _refuse_twin(self) -> None:
-        """Two workers under one name would fence each other for ever."""
-        self._twin = True
+    def _seat_taken(self) -> None:
+        """Two workers under one name would fence each other for ever.
+
+        Once it may be this one's own doing: a join that the group's coordinator took, and whose
+        answer was lost when that died, takes the seat from whoever sent it.  So a first time is a
+        lost seat, and a second one soon after it is a twin.
+        """
+        self._fenced = True
+        now = time.monotonic()
+        last, self._taken[self._instance] = self._taken.get(self._instance), now
+        if last is None or now - last > TAKEN_AGAIN_S:
+            raise Fenced(f"the seat of {self._instance} was taken under the same name")
         raise NameTaken(
             f"another worker runs under the name {self._instance}: the data directory that keeps "
             "the name was copied; delete the file `instance` in the copy"
@@ -148,8 +160,14 @@ class KafkaMember:
         for message in messages:
             error = message.error()
             if error is None:
-                if message.partition() in started:
-                    records.append(record_of(message))
+                partition = message.partition()
+                if partition in started:
+                    # `record_of`, written out: it is done for every command
+                    key, value, headers = message.key(), message.value(), message.headers() or []
+                    at = message.timestamp()[1]
+                    records.append(
+                        new_record((partition, message.offset(), key, value, headers, at))
+                    )
             elif error.code() != KafkaError._PARTITION_EOF:
                 self._delayed.append(error)
             elif message.partition() in started and message.offset() >= 0:
@@ -187,7 +205,7 @@ class KafkaMember:
             logger.warning("%s: %s", self._instance, error.str())  # the loss comes as a callback
             return
         if fenced_as_instance(error):
-            self._refuse_twin()
+            self._seat_taken()
         raise translate(error, f"{self._topic} cannot be read")
 
     def _look_after_brokers(self, heard: bool) -> None:
@@ -271,7 +289,10 @@ class KafkaMember:
         try:
             return self._transactions.commit(offsets, group)
         except Fenced as error:
-            if fenced_as_producer(error.__cause__):
+            cause = error.__cause__
+            if isinstance(cause, KafkaException) and fenced_as_instance(kafka_error(cause)):
+                self._seat_taken()
+            if fenced_as_producer(cause):
                 self._look_for_twin()
             raise
 
@@ -280,8 +301,9 @@ class KafkaMember:
         deadline = time.monotonic() + TWIN_S
         while time.monotonic() < deadline:
             message = self._consumer.poll(0.1)
-            if message is not None and message.error() is not None:
-                self._check(message.error())
+            error = None if message is None else message.error()
+            if error is not None and fenced_as_instance(error):  # others say nothing of a twin
+                self._seat_taken()
 
     def _check_writes(self, writes: Sequence[Write]) -> set[int]:
         """The indexes of the last write to each explicit partition of each topic."""
@@ -309,7 +331,7 @@ class KafkaMember:
             return
         self._closed = True
         self._transactions.close()
-        if not self._twin:  # a fenced consumer takes no more calls
+        if not self._fenced:
             self._unsubscribe()
         self._consumer.close()
 

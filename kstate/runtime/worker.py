@@ -305,16 +305,16 @@ class Worker:
         enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
         for count in range(1, 1 + min(config.batch_records, len(backlog))):
             record = popleft()
-            partition = record.partition
+            partition, offset, _, value = record[:4]
             shard = shards.get(partition)
             if shard is None:
                 shard = shards[partition] = self._partitions[partition].shard
             batch = shard.batch
             before = batch.bytes
-            if suspects and running.deaths(partition, record.offset) >= MAX_DEATHS:
+            if suspects and running.deaths(partition, offset) >= MAX_DEATHS:
                 shard.refuse(record, _deadly(), now)
             else:
-                enter(partition, record.offset)
+                enter(partition, offset)
                 try:
                     shard.step(record, now)
                 except UnreadableSnapshot as error:
@@ -325,7 +325,7 @@ class Worker:
                         shards.clear()
                     self._rebuild(partition, error)
                     break
-            room -= batch.bytes - before + len(record.value or b"")
+            room -= batch.bytes - before + len(value or b"")
             if room <= 0 or monotonic() > deadline:
                 break
             if count % ahead == 0:

@@ -321,6 +321,15 @@ def test_a_window_that_ends_within_a_batch_lets_its_ids_in_anew_at_their_new_pla
     assert bench.commit(20).counts.duplicates == 1
 
 
+def test_a_snapshot_that_a_repeated_command_asks_for_has_its_id_at_its_new_place() -> None:
+    bench = Bench(Policy(window_ids=1))
+    last = Do((Step("delete"),))
+    commands = ((persist(1), "x"), (persist(1), "y"), (last, "x"))
+    bench.run(*(bench.put(command, command_id=command_id) for command, command_id in commands))
+    bench.shard = bench.rebuilt()
+    assert repeat(bench, "x", 0).counts.duplicates == 1
+
+
 # -- partitions ----------------------------------------------------------------------------------
 
 
