@@ -43,6 +43,7 @@ class KafkaLog:
         self._extra = extra
         self._settings = Settings(bootstrap, extra, max_record_bytes + FRAMING_BYTES)
         self._admin = KafkaAdmin(self._settings.admin())
+        self._taken: dict[str, float] = {}  # of the members: when a seat was taken last
 
     @classmethod
     def from_url(cls, url: str, properties: Mapping[str, str] | None = None) -> KafkaLog:
@@ -116,6 +117,7 @@ class KafkaLog:
             instance,
             self.max_record_bytes,
             self._admin.partition_count,
+            self._taken,
         )
 
     def _member_settings(self) -> Settings:
