@@ -274,12 +274,12 @@ def cut(arena: Arena, chance: random.Random) -> None:
             broken += sum(each.cut(share, chance) for each in proxies)
             return broken > 0
 
+        until(cut_some, "there was a connection to cut", PATIENCE_S, LOOK_S)
         lasts_s = chance.choice((0.0, 0.0, chance.uniform(0.5, 3.0)))
-        if lasts_s:
+        if lasts_s:  # what was cut stays so for a while
             for each in proxies:
                 each.shut()
-        until(cut_some, "there was a connection to cut", PATIENCE_S, LOOK_S)
-        time.sleep(lasts_s)
+            time.sleep(lasts_s)
     arena.note(kinds.CUT, worker=number, connections=broken, seconds=round(lasts_s, 1))
 
 
