@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +16,7 @@ from kstate.testing.proxy import HOST, Proxy
 
 PATIENCE_S = 10.0
 SILENCE_S = 0.2
+LEAVINGS = 1500
 
 
 class Echo:
@@ -157,3 +160,15 @@ def test_closing_ends_everything_and_may_be_repeated(proxy: Proxy, line: socket.
         exchange(line, b"hello")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, proxy.port), PATIENCE_S)
+
+
+def test_closing_right_after_a_line_ended_leaves_no_connection_open(echo: Echo) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(LEAVINGS):
+            proxy = Proxy(echo.port)
+            with socket.create_connection((HOST, proxy.port), PATIENCE_S) as line:
+                exchange(line, b"hello")
+            proxy.close()
+        gc.collect()
+    assert not [str(each.message) for each in seen]
