@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kstate.core.messages import Record, Write, new_record
+from kstate.core.messages import Write
 from kstate.errors import Fenced, LogUnavailable, NameTaken, RecordTooLarge, TopicError
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
@@ -21,6 +21,7 @@ from kstate.log.kafka_errors import (
     translate,
 )
 from kstate.log.kafka_producer import record_size
+from kstate.log.kafka_records import Records
 from kstate.log.kafka_transaction import Transactions
 from kstate.log.port import Assignment, Committed, Polled
 
@@ -155,29 +156,23 @@ class KafkaMember:
         self._raise_delayed()
         messages = self._consume(max_records, timeout_s)
         started = self._started
-        records: list[Record] = []
+        commands: list[Message] = []
         ends: dict[int, int] = {}
         for message in messages:
             error = message.error()
             if error is None:
-                partition = message.partition()
-                if partition in started:
-                    # `record_of`, written out: it is done for every command
-                    key, value, headers = message.key(), message.value(), message.headers() or []
-                    at = message.timestamp()[1]
-                    records.append(
-                        new_record((partition, message.offset(), key, value, headers, at))
-                    )
+                if message.partition() in started:
+                    commands.append(message)
             elif error.code() != KafkaError._PARTITION_EOF:
                 self._delayed.append(error)
             elif message.partition() in started and message.offset() >= 0:
                 ends[message.partition()] = message.offset()
-        if not records:
+        if not commands:
             self._raise_delayed()
         self._look_after_brokers(bool(messages))
         revoked, self._gone = self._gone, []
         assigned, self._gained = self._gained, []
-        return Polled(revoked, assigned, records, ends)
+        return Polled(revoked, assigned, Records(commands), ends)
 
     def _consume(self, max_records: int, timeout_s: float) -> Sequence[Any]:
         try:

@@ -5,30 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from kstate.core.messages import Record, new_record
+from kstate.core.messages import Record
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import client_of, translate
+from kstate.log.kafka_records import record_of
 from kstate.log.port import Chunk, Ends
 
 CONNECT_S = 5.0
 
 EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
-
-
-def record_of(message: Message) -> Record:
-    """A message of the client as a record."""
-    return new_record(
-        (
-            message.partition(),
-            message.offset(),
-            message.key(),
-            message.value(),
-            message.headers() or [],
-            message.timestamp()[1],
-        )
-    )
 
 
 class KafkaReader:

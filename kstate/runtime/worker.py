@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 
 from kstate.config import Config
 from kstate.core.batch import Batch, CommittedEvent, Counts
 from kstate.core.context import Machine
-from kstate.core.messages import Record, Write
+from kstate.core.messages import Write
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
@@ -29,6 +29,7 @@ from kstate.errors import (
     TransactionAborted,
 )
 from kstate.log.port import Assignment, Committed, Log, Member
+from kstate.runtime.backlog import Backlog
 from kstate.runtime.effects import Effects
 from kstate.runtime.heartbeat import Heartbeat, State
 from kstate.runtime.partitions import Partitions
@@ -85,7 +86,7 @@ class Worker:
         """Set while every partition that is assigned may run commands, and there is one."""
         self.beats = 0
         """Turns of the loop so far: it hangs when that stands still."""
-        self._backlog: deque[Record] = deque()
+        self._backlog = Backlog()
         self._ends: dict[int, int] = {}  # partition → its end, of which all was delivered
         self._teller = Teller(self.name)
         self._checkpoints = partitions.checkpoints
@@ -191,7 +192,7 @@ class Worker:
         ready = self._partitions.ready
         self._ends.update((each, end) for each, end in polled.ends.items() if ready(each))
         if self._partitions.recovering:
-            self._backlog.extend(each for each in polled.records if ready(each.partition))
+            self._backlog.extend([each for each in polled.records if ready(each.partition)])
             faults = self._partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
             self._teller.faults(faults)
         else:
@@ -237,9 +238,7 @@ class Worker:
 
     def _forget(self, partitions: set[int]) -> None:
         """Drops what is left of these partitions from the backlog."""
-        self._backlog = deque(
-            record for record in self._backlog if record.partition not in partitions
-        )
+        self._backlog.forget(partitions)
         for partition in partitions:
             self._ends.pop(partition, None)
 
@@ -295,17 +294,17 @@ class Worker:
         While commands run, the records of those before them are on their way.  After a failure
         they wait for the commit: whatever took too long for a transaction is not inside one.
         """
-        config, backlog = self._config, self._backlog
+        config = self._config
         now = self._now()
         monotonic = self._monotonic
         deadline = monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
         ahead = 1 + config.batch_records if self._rebuilds else AHEAD
         shards: dict[int, Shard] = {}
-        enter, suspects, popleft = running.enter, running.suspects, backlog.popleft
-        for count in range(1, 1 + min(config.batch_records, len(backlog))):
-            record = popleft()
-            partition, offset, _, value = record[:4]
+        enter, suspects = running.enter, running.suspects
+        records = islice(self._backlog.drain(), config.batch_records)
+        for count, record in enumerate(records, 1):
+            partition, offset, _, value, _, _ = record
             shard = shards.get(partition)
             if shard is None:
                 shard = shards[partition] = self._partitions[partition].shard
