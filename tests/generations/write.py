@@ -13,6 +13,7 @@ import importlib
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -96,7 +97,7 @@ def live(generation: str, directory: Path) -> tuple[dict[str, list[Record]], dic
             for number, each in enumerate(story(bank, COMMANDS, seed=YEARS[generation])):
                 clock.now += each.after_s
                 happen(client, bank.Bank, each, f"{generation}-{number}")
-            settle(log)
+                settle(log)  # a transfer's other half, too, before the clock goes on
         records = exported(log)
         with kstate.connect(url) as client:
             return records, noted(client, bank.Bank)
@@ -115,16 +116,22 @@ def happen(client: Client, processor: Any, each: Happening, command_id: str) -> 
 
 
 def settle(log: Log) -> None:
-    """Waits until what commands sent to other accounts was processed, too."""
+    """Waits until every command was processed, those that others sent included."""
     topics = Topics.of("bank")
-    done = threading.Event()
-    for _ in range(int(TIMEOUT_S / 0.02)):
-        progress = log.progress(topics.group, topics.commands)
-        ends = log.ends(topics.commands)
-        if all(p in progress and progress[p].offset >= ends[p].end for p in ends):
-            return
-        done.wait(0.02)
-    raise TimeoutError("commands are left that nobody processed")
+    deadline = time.monotonic() + TIMEOUT_S
+    while not processed(log, topics):
+        if time.monotonic() > deadline:
+            raise TimeoutError("commands are left that nobody processed")
+        time.sleep(0.002)
+
+
+def processed(log: Log, topics: Topics) -> bool:
+    """Whether no command is left."""
+    progress = log.progress(topics.group, topics.commands)
+    return all(
+        not bounds.end or (partition in progress and progress[partition].offset >= bounds.end)
+        for partition, bounds in log.ends(topics.commands).items()
+    )
 
 
 def exported(log: Log) -> dict[str, list[Record]]:
@@ -162,6 +169,9 @@ def noted(client: Client, processor: Any) -> dict[str, Any]:
 def keep(generation: str) -> None:
     """Writes the files of a generation; raises `FileExistsError` when there are any."""
     files = golden.paths(generation)
+    for path in files:
+        if path.exists():
+            raise FileExistsError(f"{path} is kept as it was written: it is not written again")
     with TemporaryDirectory() as directory:
         records, states = live(generation, Path(directory))
     lines = [golden.line_of(topic, each) for topic, kept in records.items() for each in kept]
