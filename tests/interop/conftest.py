@@ -1,0 +1,48 @@
+"""Fixtures for programs that are not ours: a bank on a real Kafka, and Java."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import java_programs
+import pytest
+from java_programs import Java, NoJars
+from world import World
+
+from processors.bank import Bank
+
+PARTITIONS = 4
+
+
+@pytest.fixture
+def url(bootstrap: str) -> str:
+    """Foreign programs speak to Kafka alone."""
+    return f"kafka://{bootstrap}"
+
+
+@pytest.fixture
+def bank(world: World) -> World:
+    """A world with a worker of the bank."""
+    world.run(Bank, partitions=PARTITIONS)
+    return world
+
+
+@pytest.fixture(scope="session")
+def java(tmp_path_factory: pytest.TempPathFactory) -> Java:
+    """Java with the programs compiled; where there is none, a test is skipped with the reason."""
+    problem = java_programs.problem()
+    if problem is not None:
+        pytest.skip(f"no Java to test with: {problem}")
+    try:
+        return Java(tmp_path_factory.mktemp("classes"))
+    except NoJars as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def schemas() -> Path:
+    """The frozen schemas of the bank."""
+    return Path(__file__).parents[2] / "schemas" / "bank"
