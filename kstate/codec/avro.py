@@ -15,11 +15,12 @@ from kstate.codec.adapted import Adapted, Chain
 from kstate.codec.book import Book, Entry
 from kstate.codec.decoders import FAULTS, malformed
 from kstate.codec.derive import NoAvroForm
-from kstate.codec.forms import HEADER_BYTES, Family, Form, ReplyForm, form_of, reply_form
+from kstate.codec.forms import HEADER_BYTES, Family, Form, Read, ReplyForm, form_of, reply_form
 from kstate.codec.hints import NoReplyType, reply_annotation
 from kstate.codec.jsonform import encode_json
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, Envelopes, encode_envelope
 from kstate.codec.texts import parse_json
+from kstate.codec.wire import Malformed
 from kstate.core.adapters import Tagged
 from kstate.core.definition import Definition
 from kstate.core.messages import (
@@ -35,6 +36,15 @@ from kstate.errors import (
     DefinitionError,
     EncodeError,
     UnknownSchema,
+)
+
+Encode = Callable[[Any], bytes]
+
+CONFLUENT_BYTES = 5
+"""Bytes before a datum in Confluent's wire format: ``00`` and a schema's id."""
+NEEDS_REGISTRY = (
+    "the value is in Confluent's wire format; set schema_registry (KSTATE_SCHEMA_REGISTRY) to the "
+    "registry that has its schema"
 )
 
 
@@ -62,17 +72,8 @@ class AvroCodec:
             self.book.add(form.schema, form.kind, form.type_name) for form in forms.all()
         ]
         self._entries.append(self.book.add(SNAPSHOT_SCHEMA, "snapshot", "Snapshot"))
-        self._encode_event = {
-            cls: form.encode for cls, form in (forms.events | forms.stored).items()
-        }
+        self._write_with(lambda form: form.encode)
         self.journal_only = frozenset(form.type_name for form in forms.stored.values())
-        self._encode_state = state.encode
-        self._encode_replies = {
-            cls: _reply_encoder(form, cls) for cls, form in forms.replies.items()
-        } | {GetState: state.encode}
-        self._sent: dict[tuple[str, type], Callable[[Any], bytes]] = {
-            (definition.name, cls): form.encode for cls, form in forms.commands.items()
-        }
         name = definition.name
         self._commands = Family(f"{name}'s commands", forms.commands.values(), self.book)
         self.definition = definition
@@ -86,6 +87,19 @@ class AvroCodec:
         self._envelopes = Envelopes(self.book)
         self._command_readers = self._commands.readers
         self._event_readers = self._events.readers
+
+    def _write_with(self, encoder: Callable[[Form], Encode]) -> None:
+        """Sets what encodes today's types."""
+        forms = self._forms
+        events, state = forms.events | forms.stored, encoder(forms.state)
+        self._encode_event = {cls: encoder(form) for cls, form in events.items()}
+        self._encode_state = state
+        self._encode_replies = {
+            cls: _reply_encoder(reply, cls, encoder) for cls, reply in forms.replies.items()
+        } | {GetState: state}
+        self._sent: dict[tuple[str, type], Encode] = {
+            (self.processor, cls): encoder(form) for cls, form in forms.commands.items()
+        }
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -103,7 +117,7 @@ class AvroCodec:
                 return self._json_command(value, type_name)
             read = self._command_readers.get(value[:HEADER_BYTES]) if value else None
             if read is None or value is None:
-                read = self._commands.reader(value)
+                read = reader_of(self._commands, value)
             return read(value, HEADER_BYTES)  # type: ignore[arg-type]
         except FAULTS as error:
             fault = malformed(error)
@@ -129,9 +143,13 @@ class AvroCodec:
         """See `kstate.core.codec.Codec`."""
         encode = self._sent.get((processor, type(command)))
         if encode is None:
-            encode = command_encoder(processor, type(command))
-            self._sent[(processor, type(command))] = encode
+            encode = self._sender(processor, type(command))
         return encode(command)
+
+    def _sender(self, processor: str, command_class: type) -> Encode:
+        """What encodes commands of a class met for the first time; it is kept."""
+        encode = self._sent[(processor, command_class)] = command_encoder(processor, command_class)
+        return encode
 
     # -- events ------------------------------------------------------------------------------
 
@@ -152,7 +170,7 @@ class AvroCodec:
         try:
             read = self._event_readers.get(value[:HEADER_BYTES]) if value else None
             if read is None or value is None:
-                read = self._events.reader(value)
+                read = reader_of(self._events, value)
             return read(value, HEADER_BYTES)  # type: ignore[arg-type]
         except FAULTS as error:
             _unreadable("the event", error)
@@ -305,7 +323,16 @@ def reply_decoder(
     return _reply_decoder(form, command_class, Book() if book is None else book)
 
 
-def _reply_encoder(form: ReplyForm, command_class: type) -> Callable[[Any], bytes]:
+def reader_of(family: Family, value: bytes | None) -> Read:
+    """`Family.reader`, which says of data in Confluent's wire format what it is."""
+    if value and value[0] == 0 and len(value) >= CONFLUENT_BYTES:
+        raise Malformed(NEEDS_REGISTRY, "not-avro")
+    return family.reader(value)
+
+
+def _reply_encoder(
+    form: ReplyForm, command_class: type, encoder: Callable[[Form], Encode]
+) -> Encode:
     """What encodes the replies to a command class; it raises `EncodeError`."""
     if form.form is None:
 
@@ -315,7 +342,7 @@ def _reply_encoder(form: ReplyForm, command_class: type) -> Callable[[Any], byte
             return b""
 
         return nothing
-    encode, wrap = form.form.encode, form.wrap
+    encode, wrap = encoder(form.form), form.wrap
     return encode if wrap is None else lambda reply: encode(wrap(reply))
 
 
@@ -343,7 +370,7 @@ def _decoded(family: Family, what: str, value: bytes | None) -> Any:
     try:
         read = family.readers.get(value[:HEADER_BYTES]) if value else None
         if read is None or value is None:
-            read = family.reader(value)
+            read = reader_of(family, value)
         return read(value, HEADER_BYTES)  # type: ignore[arg-type]
     except FAULTS as error:
         _unreadable(what, error)

@@ -65,6 +65,15 @@ class Book:
         self._keep(entry)
         self._published.add(entry.fingerprint)
 
+    def meet(self, schema: Any, kind: str, type_name: str) -> Entry:
+        """Takes in a schema that came with the data from elsewhere than the schemas topic.
+
+        It counts neither as today's nor as published.  Raises `SchemaError` as `add` does.
+        """
+        entry = Entry(fingerprint(schema), schema, kind, type_name)
+        self._keep(entry)
+        return self._entries[entry.fingerprint]
+
     def unpublished(self) -> Sequence[SchemaRecord]:
         """The schemas of today's code that were not learned from the topic."""
         return [

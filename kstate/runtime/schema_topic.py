@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kstate.codec.port import SchemaBook, SchemaRecord
@@ -25,6 +25,9 @@ class SchemaTopic:
 
     def __init__(self, log: Log, topics: Topics, book: SchemaBook) -> None:
         self.meta: Mapping[str, Any] | None = None
+        self.register: Callable[[], object] | None = None
+        """Registers today's schemas elsewhere, too, before they are published here: what it raises
+        leaves the topic as it is."""
         self._log = log
         self._topic = topics.schemas
         self._book = book
@@ -68,6 +71,8 @@ class SchemaTopic:
 
         Returns once they are stored: only then may a record use them.
         """
+        if self.register is not None:
+            self.register()
         missing = self._book.unpublished()
         records = [*missing]
         if meta is not None:
