@@ -7,12 +7,11 @@ from pathlib import Path
 
 import java_programs
 import pytest
+from interop_tools import PARTITIONS
 from java_programs import Java, NoJars
 from world import World
 
 from processors.bank import Bank
-
-PARTITIONS = 4
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PARTITIONS
+from confluent_kafka import Producer
+from interop_tools import PARTITIONS, JavaClient
 from java_programs import Java
-from world import World, header
+from world import PATIENCE_S, World, header
 
 from kstate import Command, Context, Processor, command, event
 from kstate.core.partition import partition_for
@@ -22,37 +23,6 @@ from kstate.query import StoredEvent
 from processors.bank import Bank, Close, Deposit, Deposited, Transfer, Withdraw
 
 LARGEST = 2**63 - 1
-
-
-class JavaClient:
-    """The programs of ``java/``, on the topics of a processor in a world."""
-
-    def __init__(self, java: Java, world: World, processor: str = "bank") -> None:
-        self._java = java
-        self._where = world.url.removeprefix("kafka://"), f"{world.prefix}{processor}"
-
-    def send(self, schema: Path, *commands: tuple[str, str, Any]) -> dict[str, int]:
-        """Sends persist id, command id and datum of each; where they lie, by command id."""
-        lines = [f"{key}\t{number}\t{json.dumps(datum)}\n" for key, number, datum in commands]
-        printed = self._java.run("SendCommands", *self._where, str(schema), stdin="".join(lines))
-        return {number: int(partition) for number, partition in map(_pair, printed)}
-
-    def journal(self) -> list[dict[str, Any]]:
-        """The events, in the order of persist id and seq."""
-        found = [json.loads(line) for line in self._java.run("ReadJournal", *self._where)]
-        return sorted(found, key=lambda each: (each["persist_id"], each["seq"]))
-
-    def replies(self, *command_ids: str) -> dict[str, dict[str, Any]]:
-        """Waits for the replies to these commands, by command id."""
-        found = [
-            json.loads(each) for each in self._java.run("ReadReplies", *self._where, *command_ids)
-        ]
-        return {each.pop("command_id"): each for each in found}
-
-
-def _pair(line: str) -> tuple[str, str]:
-    command_id, _, partition = line.partition("\t")
-    return command_id, partition
 
 
 @pytest.fixture
@@ -172,7 +142,17 @@ def test_java_reads_the_journal_as_kstates_own_query_does(client: JavaClient, ba
 
 def test_java_sees_nothing_of_what_was_aborted(client: JavaClient, bank: World) -> None:
     bank.call(Bank, "acct-1", Deposit(5))
-    bank.faults.abort(1)
+    (stored,) = bank.journal(Bank)
+    servers = bank.url.removeprefix("kafka://")
+    writer = Producer({"bootstrap.servers": servers, "transactional.id": f"{bank.prefix}dying"})
+    writer.init_transactions(PATIENCE_S)
+    writer.begin_transaction()
+    writer.produce(
+        bank.topics(Bank).journal, stored.value, b"acct-1@2", stored.partition,
+        headers=stored.headers,
+    )  # fmt: skip
+    assert writer.flush(PATIENCE_S) == 0  # it lies in the log now
+    writer.abort_transaction(PATIENCE_S)
     bank.call(Bank, "acct-1", Deposit(6))
     assert [(e["seq"], e["event"]["amount"]) for e in client.journal()] == [(1, 5), (2, 6)]
 
