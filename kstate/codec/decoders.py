@@ -6,7 +6,8 @@ data costs no more than new.  What cannot be resolved becomes a `Problem`, and t
 where the data comes to that place.
 
 The bytes are not trusted: every length, count, index and depth is checked, work and memory are
-bounded by the number of bytes, and the only errors are those in `FAULTS`.
+bounded by the number of bytes, and the only errors are those in `FAULTS`.  Nor is the written
+schema: for one beyond `kstate.codec.limits` no function is generated.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kstate.codec import wire
+from kstate.codec import limits, wire
 from kstate.codec.construction import construct
 from kstate.codec.scalars import Scalars, Target, title_of
-from kstate.codec.shapes import Array, Enumerated, Field, Record, Shape, Table, Union
+from kstate.codec.shapes import Array, Enumerated, Field, Record, Shape, Table, Union, schema_of
 from kstate.codec.source import Source
 from kstate.codec.wire import Malformed
-from kstate.codec.writers import Written
+from kstate.codec.writers import Written, parse
+from kstate.errors import SchemaError
 
 FAULTS = (IndexError, ValueError, OverflowError, struct.error)
 """What a generated function raises for bytes that are no datum; see `malformed`."""
@@ -61,10 +63,31 @@ class Decoder:
 
 
 def compile_decoder(written: Written, target: Target, title: str) -> Decoder:
-    """Generates the function; ``target`` may also be `GENERIC`: plain dicts, lists and scalars."""
-    maker = _Maker(written)
+    """Generates the function; ``target`` may also be `GENERIC`: plain dicts, lists and scalars.
+
+    A written schema beyond a limit is a `Problem`, and its data is refused; a type of today's code
+    with such a schema raises `SchemaError`: what is written could not be read.
+    """
+    try:
+        checked = limits.check(written)
+    except limits.Beyond as error:
+        return _beyond(written, target, Problem(title, f"of its schema, {error}", _LESS))
+    maker = _Maker(written, checked)
     read = maker.compile(target, title)
     return Decoder(read, tuple(dict.fromkeys(maker.problems)))
+
+
+_LESS = "have it written with a schema within the limits"
+
+
+def _beyond(written: Written, target: Target, problem: Problem) -> Decoder:
+    if isinstance(target, Shape) and parse(schema_of(target)).schema == written.schema:
+        raise SchemaError(str(problem))
+
+    def read(data: bytes, pos: int) -> Any:
+        raise Malformed(str(problem), "schema-limit")
+
+    return Decoder(read, (problem,))
 
 
 def _refused(title: str, error: Exception) -> Malformed:
@@ -72,7 +95,7 @@ def _refused(title: str, error: Exception) -> Malformed:
 
 
 class _Maker(Scalars):
-    def __init__(self, written: Written) -> None:
+    def __init__(self, written: Written, checked: limits.Checked) -> None:
         super().__init__(
             written,
             Source(
@@ -83,7 +106,7 @@ class _Maker(Scalars):
             ),
         )  # fmt: skip
         self.problems: list[Problem] = []
-        self.endless = written.endless()
+        self.endless, self.grows = checked
         self.functions: dict[tuple[str, int], str] = {}
         self.waiting: list[tuple[Any, Target, str]] = []
         self.depth = "0"
@@ -93,6 +116,11 @@ class _Maker(Scalars):
         schema = self.written.follow(self.written.schema)
         plain = self.kind(schema) == "record" and schema["name"] not in self.endless
         with src.block("def top(data, pos):"):
+            if self.grows:
+                most = limits.MAX_DATUM_BYTES
+                with src.block(f"if len(data) > {most}:"):
+                    text = f"the value has more than {most:,} bytes (MAX_DATUM_BYTES)"
+                    src.line(f"raise Malformed({text!r}, 'too-large')")
             if plain and isinstance(target, Record) and self.alike(schema, target):
                 value = self.record_body(schema, target)
             else:
