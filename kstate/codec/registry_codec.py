@@ -41,10 +41,11 @@ class RegistryCodec(AvroCodec):
     schemas alone.
 
     While the registry is away, an unknown id is dealt with as an unknown fingerprint is while the
-    log is away: `LogUnavailable`, and the worker takes its seat anew until it can tell.  But others'
-    commands must not wait for that without end: once the registry has been away for `PATIENCE_S`,
-    a *command* of an unknown id is a bad one (``registry-away``), kept in the dead letters, from
-    where it may be sent again.  Events and states are waited for, for nothing goes on without them.
+    log is away: `LogUnavailable`, and the worker takes its seat anew until it can tell.  But
+    others' commands must not wait for that without end: once the registry has been away for
+    `PATIENCE_S`, a *command* of an unknown id is a bad one (``registry-away``), kept in the dead
+    letters, from where it may be sent again.  Events and states are waited for, for nothing goes on
+    without them.
 
     The snapshot's envelope stays in single-object encoding: it is kstate's own, and every kstate
     knows its schema.

@@ -1,4 +1,4 @@
-"""A schema registry for tests: a given one, else Docker, else Apicurio from its jars, else a reason.
+"""A schema registry for tests: a given one, else Docker, else local jars, else a reason why not.
 
 Apicurio Registry serves Confluent's API.  From its jars it needs Java 17 or newer and, the first
 time, Maven; it listens on the loopback address alone and keeps its schemas in a directory, so that

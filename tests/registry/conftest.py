@@ -1,0 +1,50 @@
+"""A real schema registry; without one these tests are skipped with the reason, in CI they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kstate.testing.registry_local import LocalRegistry, NoRegistry, local_registry, registry
+
+
+def without(error: NoRegistry) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> Iterator[str]:
+    """The URL of a schema registry, one for the whole run."""
+    try:
+        with registry() as url:
+            yield url
+    except NoRegistry as error:
+        without(error)
+
+
+@pytest.fixture(scope="session")
+def _own() -> Iterator[LocalRegistry]:
+    try:
+        with local_registry() as local:
+            yield local
+    except NoRegistry as error:
+        without(error)
+
+
+@pytest.fixture
+def own(_own: LocalRegistry) -> Iterator[LocalRegistry]:
+    """A registry that a test may end and start again; it runs before each test."""
+    yield _own
+    _own.stop()
+    _own.start()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The embedded log, whatever else other tests run on."""
+    return f"sqlite:{tmp_path}/log.db?sync=normal"
