@@ -158,8 +158,8 @@ def _prepare(
 ) -> Ready:
     """Encodes a command by its schema; raises `BadCommand` for what is not as the schema has it."""
     from kstate.codec.jsonform import encode_json
+    from kstate.codec.registry_codec import command_head
     from kstate.codec.texts import from_text, parse_json
-    from kstate.codec.writers import header
 
     schemas, decode = _known(client, processor, command)
     if command not in schemas:
@@ -182,7 +182,8 @@ def _prepare(
         if "is no field of" in str(error):
             raise
         raise BadCommand(f"{error}; the fields of {command} are: {known}", error.code) from error
-    return Ready(header(schema) + datum, decode)
+    messages = client.messages(processor)
+    return Ready(command_head(messages, name_of(processor), command, schema) + datum, decode)
 
 
 def _known(
@@ -192,7 +193,7 @@ def _known(
     messages: Any = client.messages(processor)
     if isinstance(processor, str):
         messages.book.refresh()
-        return _commands(messages.book), partial(_plain_reply, command=command, book=messages.book)
+        return _commands(messages.book), partial(_plain_reply, command=command, messages=messages)
     handled = [cls for cls in definition_of(processor).commands if cls.__name__ == command]
     return _commands(messages.schemas()), partial(messages.decode_reply, *handled)
 
@@ -206,13 +207,14 @@ def _commands(entries: Any) -> Mapping[str, Any]:
     }
 
 
-def _plain_reply(reply: bytes, command: str, book: Any) -> Any:
+def _plain_reply(reply: bytes, command: str, messages: Any) -> Any:
     """A reply as plain data; one that is carried in a record of its own (a time) is taken out."""
     from kstate.codec.generic import decode_datum
+    from kstate.codec.registry_codec import single_of
 
     if not reply:
         return None
-    name, datum = decode_datum(reply, book)
+    name, datum = decode_datum(single_of(messages, reply), messages.book)
     carried = name is not None and name.endswith(f".{command}.Reply")
     return datum["value"] if carried else datum
 

@@ -16,7 +16,9 @@ from kstate.codec.derive import NoAvroForm, namespace_of
 from kstate.codec.encoders import compile_encoder
 from kstate.codec.forms import Family, Form, Read, form_of
 from kstate.codec.plain import PlainMessages
-from kstate.codec.registry import ID_BYTES, Ids, Wanted, is_confluent, subject_of
+from kstate.codec.port import Messages
+from kstate.codec.registry import ID_BYTES, Ids, Wanted, is_confluent, subject_of, unnamed
+from kstate.codec.writers import header, parse
 from kstate.core.definition import Definition
 from kstate.errors import (
     BadCommand,
@@ -213,6 +215,24 @@ def single(ids: Ids, value: bytes | None) -> bytes | None:
         return ids.single(value)
     except FAULTS as error:
         raise DecodeError(f"the value cannot be read: {malformed(error)}") from error
+
+
+def command_head(messages: Messages, processor: str, type_name: str, schema: Any) -> bytes:
+    """What stands before the datum of a command, as these messages write it.
+
+    Raises as `command_encoder` does.
+    """
+    if not isinstance(messages, RegistryCodec | RegistryMessages):
+        return header(schema)
+    subject = parse(schema).name() or unnamed(type_name, namespace_of(processor))
+    return messages.ids.head(Wanted(subject, schema, "command", type_name))
+
+
+def single_of(messages: Messages, value: bytes) -> bytes:
+    """A value in single-object encoding, if these messages can tell; raises as `single` does."""
+    if not isinstance(messages, RegistryCodec | RegistryMessages):
+        return value
+    return single(messages.ids, value) or b""
 
 
 def _encoder(form: Form, head: bytes) -> Encode:
