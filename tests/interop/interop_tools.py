@@ -9,8 +9,8 @@ from typing import Any
 from java_programs import Java
 from world import World
 
-PARTITIONS = 4
-"""Of the bank."""
+PARTITIONS = 8
+"""Of the bank: as many as a new processor gets, for the page shows some of their numbers."""
 
 
 class JavaClient:

@@ -143,7 +143,10 @@ def test_other_encodings_are_dead_letters(bank: World, value: bytes) -> None:
 
 
 def test_headers_without_values_count_as_absent_and_the_command_is_done(bank: World) -> None:
-    names = ("command-id", "reply-to", "reply-partition", "traceparent", "mine")
+    names = [
+        *("command-id", "reply-to", "reply-partition", "expected-seq", "traceparent"),
+        *("content-type", "type", "mine"),
+    ]
     value = bank.encoded(Bank, Deposit(5))
     send(bank, producer(bank), ("acct-1", value, [(name, None) for name in names]))
     bank.settled(Bank)
