@@ -37,11 +37,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kstate.codec import wire
+from kstate.codec.limits import MAX_JSON_RETRIES
 from kstate.codec.shapes import EPOCH, MAX_NESTING
 from kstate.codec.texts import bad, listed, short_name
 from kstate.codec.wire import MAX_DEPTH, length, zigzag
 from kstate.codec.writers import Written, parse
-from kstate.errors import BadCommand, EncodeError
+from kstate.errors import BadCommand, DecodeError, EncodeError
 
 
 def encode_json(schema: Any, value: Any) -> bytes:
@@ -51,7 +52,10 @@ def encode_json(schema: Any, value: Any) -> bytes:
     """
     written = schema if isinstance(schema, Written) else parse(schema)
     out: list[bytes] = []
-    _Json(written).write(written.schema, value, "", out, 0)
+    try:
+        _Json(written).write(written.schema, value, "", out, 0)
+    except RecursionError as error:  # lists in lists in records: frames that no depth here counts
+        raise BadCommand("the JSON is nested too deep", "too-deep") from error
     return b"".join(out)
 
 
@@ -59,8 +63,11 @@ class _Json:
     def __init__(self, written: Written) -> None:
         self.written = written
         self.kind = written.kind
+        self.steps = 0  # values written, in vain or not
+        self.vain = 0  # those written for a branch that did not fit in the end
 
     def write(self, schema: Any, value: Any, path: str, out: list[bytes], depth: int) -> None:
+        self.steps += 1
         kind, schema = self.kind(schema), self.written.follow(schema)
         match kind:
             case "union":
@@ -120,11 +127,20 @@ class _Json:
                     continue
                 inner = value[name]
             attempt: list[bytes] = [length(index)]
+            before = self.steps
             try:
                 self.write(branch, inner, path, attempt, depth)
             except BadCommand as error:
-                if error.code == "too-deep":
+                if error.code != "bad-json":
                     raise
+                self.vain += self.steps - before
+                if self.vain > MAX_JSON_RETRIES:  # a map or a record, and so at each level
+                    raise BadCommand(
+                        f"{path[:80]} may be a map or a record, and so may what is in it: "
+                        f"{MAX_JSON_RETRIES:,} values were tried (MAX_JSON_RETRIES); send it as "
+                        "Avro",
+                        "ambiguous",
+                    ) from error
                 # a record's own complaint says more than "none of these"
                 if self.kind(branch) in ("record", "array", "map") and isinstance(
                     value, dict | list
@@ -277,11 +293,21 @@ def _scalar_default(written: Written, kind: str, schema: Any, default: Any) -> A
 
 
 def to_jsonable(datum: Any) -> Any:
-    """A generic datum (see `kstate.codec.generic`) as what `json.dumps` takes."""
+    """A generic datum (see `kstate.codec.generic`) as what `json.dumps` takes.
+
+    Raises `DecodeError` for one nested deeper than Python's calls go.
+    """
+    try:
+        return _jsonable(datum)
+    except RecursionError as error:
+        raise DecodeError("the value is nested too deep for JSON") from error
+
+
+def _jsonable(datum: Any) -> Any:
     if isinstance(datum, Mapping):
-        return {key: to_jsonable(value) for key, value in datum.items()}
+        return {key: _jsonable(value) for key, value in datum.items()}
     if isinstance(datum, list | tuple):
-        return [to_jsonable(each) for each in datum]
+        return [_jsonable(each) for each in datum]
     if isinstance(datum, datetime.date):  # datetimes too
         return datum.isoformat()
     if isinstance(datum, bytes):

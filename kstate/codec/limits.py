@@ -38,6 +38,9 @@ MAX_DATUM_BYTES: Final = 1_000_000_000
 """Bytes of a value whose schema has lists or maps, or nests: what these become is a multiple of it.
 No log carries more (librdkafka's ``message.max.bytes``, SQLite's ``SQLITE_MAX_LENGTH``), so nothing
 that was written is refused; how much a log takes is its own setting, ``max_record_bytes``."""
+MAX_JSON_RETRIES: Final = 200_000
+"""Values of one JSON document that may be tried in vain.  An object that may be a map or a record
+is tried as both; in a type that holds itself, each level would double the work."""
 MAX_FIXED_BYTES: Final = 2**31 - 1
 """The size of a fixed."""
 
