@@ -18,7 +18,7 @@ from processors.bank import Bank, Deposit, Deposited
 DEPOSIT = b'{"amount": 5}'
 JSON = [("content-type", b"application/json"), ("type", b"Deposit")]
 
-Sent = tuple[str, "bytes | None", Iterable[tuple[str, "bytes | None"]]]
+Sent = tuple[str, bytes | None, Iterable[tuple[str, bytes | None]]]
 """Persist id, value and headers of a record."""
 
 
@@ -129,8 +129,9 @@ def test_json_that_other_tools_write_differently_is_a_dead_letter(
         b"\xac\xed\x00\x05sr\x00\x0ebank.Deposit",
         b"\x0a",
         b"\x08\x05",
+        b"\x00\x00\x00\x00\x01\x0a",
     ],
-    ids=["Avro file", "Java's serialisation", "bare datum", "protobuf"],
+    ids=["Avro file", "Java's serialisation", "bare datum", "protobuf", "Confluent's"],
 )
 def test_other_encodings_are_dead_letters(bank: World, value: bytes) -> None:
     reply = ask(bank, value, [("__TypeId__", b"bank.Deposit")])
