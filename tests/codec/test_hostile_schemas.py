@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from codec_samples import Deposit, Deposited, bank_codec
 
-from kstate.codec import limits
+from kstate.codec import limits, wire
 from kstate.codec.book import Book
 from kstate.codec.decoders import Decoder, compile_decoder
 from kstate.codec.derive import shape_of
@@ -255,3 +257,11 @@ def test_a_type_of_ones_own_beyond_a_limit_is_told_before_anything_is_written() 
     shape = shape_of(huge, "bank", None)
     with pytest.raises(SchemaError, match="MAX_PARTS"):
         compile_decoder(parse(schema_of(shape)), shape, "Huge")
+
+
+def test_the_table_of_limits_in_the_docs_has_their_values() -> None:
+    page = Path(__file__).parent.parent.parent / "docs" / "guarantees.md"
+    rows = re.findall(r"^\| `(MAX_[A-Z_]+)` \| ([0-9,]+) \|", page.read_text("utf-8"), re.M)
+    told = {name: int(value.replace(",", "")) for name, value in rows}
+    known = {name: value for name, value in vars(limits).items() if name.startswith("MAX_")}
+    assert told == known | {"MAX_DEPTH": wire.MAX_DEPTH}
