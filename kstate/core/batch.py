@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from kstate.core.context import Effect
-from kstate.core.entity import Staged
+from kstate.core.entity import Entity
 from kstate.core.messages import Write
 
 
@@ -63,11 +63,14 @@ class Batch:
         "counts",
         "covers",
         "created",
+        "due",
         "effects",
         "events",
         "evicting",
         "faults",
         "floor",
+        "grown",
+        "moved",
         "next",
         "now",
         "overlay",
@@ -86,7 +89,10 @@ class Batch:
         self.now = 0  # milliseconds since the epoch: the time of its newest command
         self.bytes = 0  # of its events
         self.created = 0  # persist ids that get their first event
-        self.overlay: dict[bytes, Staged] = {}
+        self.grown = 0  # bytes by which the entities on the overlay grow
+        self.overlay: dict[bytes, Entity] = {}
+        self.moved: dict[bytes, None] = {}  # keys with events that no snapshot in the batch covers
+        self.due: dict[bytes, None] = {}  # keys that have enough events for the next snapshot
         self.covers: dict[bytes, int] = {}  # key → seq of its newest snapshot in this batch
         self.evicting: list[bytes] = []
         self.stuck: dict[bytes, int] = {}  # key → seq at which its snapshot did not encode

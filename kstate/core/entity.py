@@ -1,7 +1,8 @@
-"""One entity in memory, and what a batch wants to make of it."""
+"""One entity in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kstate.core.context import Machine
@@ -16,16 +17,17 @@ Window = dict[bytes, Recent]
 
 
 class Entity:
-    """The committed truth about one persist id."""
+    """One persist id: the committed truth, or, on a batch's overlay, what the batch makes of it."""
 
-    __slots__ = ("deleted", "persist_id", "recent", "seq", "size", "snapshot_seq", "state")
+    __slots__ = ("added", "deleted", "persist_id", "recent", "seq", "size", "snapshot_seq", "state")
 
     def __init__(self, persist_id: str, state: Any) -> None:
         self.persist_id = persist_id
         self.state = state
         self.seq = 0
         self.snapshot_seq = 0  # of its newest snapshot; 0: none
-        self.recent: Window = {}
+        self.recent: Window = {}  # without what its newest batch added
+        self.added: Window | None = None
         self.size = 0  # bytes: the newest snapshot and the events since
         self.deleted = False  # whether its newest event is its deletion
 
@@ -40,57 +42,70 @@ class Entity:
         entity.deleted = snapshot.deleted
         return entity
 
+    def stage(self, policy: Policy, now: int) -> Entity:
+        """A copy for a batch to change, which takes this one's place when it is committed.
 
-class Staged:
-    """An entity as the running batch would leave it; the entity itself stays untouched."""
+        Both share the window, which a batch does not touch: it has one of its own.
+        """
+        if self.added:
+            self._settle(policy, now)
+        staged = _new(Entity)
+        staged.persist_id = self.persist_id
+        staged.state = self.state
+        staged.seq = self.seq
+        staged.snapshot_seq = self.snapshot_seq
+        staged.recent = self.recent
+        staged.added = None
+        staged.size = self.size
+        staged.deleted = self.deleted
+        return staged
 
-    __slots__ = ("deleted", "entity", "recent", "seq", "size", "snapshot_seq", "state")
+    def _settle(self, policy: Policy, now: int) -> None:
+        """Makes what the last batch added a part of the window."""
+        _remember(self.recent, self.added)
+        self.added = None
+        # for the memory's sake alone, and thus not every time: `recall` looks at the age itself
+        if len(self.recent) > policy.window_ids or not self.seq & PRUNE_MASK:
+            prune(self.recent, policy, now)
 
-    def __init__(self, entity: Entity) -> None:
-        self.entity = entity
-        self.state = entity.state
-        self.seq = entity.seq
-        self.snapshot_seq = entity.snapshot_seq
-        self.size = entity.size
-        self.recent: Window = {}  # only what this batch adds
-        self.deleted = entity.deleted
-
-    def commit(self, policy: Policy, now: int) -> Entity:
-        """Makes the batch's view the truth."""
-        entity = self.entity
-        entity.state = self.state
-        entity.seq = self.seq
-        entity.snapshot_seq = self.snapshot_seq
-        entity.size = self.size
-        entity.deleted = self.deleted
-        if self.recent:
-            self._remember(entity.recent)
-            # for the memory's sake alone, and thus not every time: `recall` looks at the age itself
-            if len(entity.recent) > policy.window_ids or not entity.seq & PRUNE_MASK:
-                prune(entity.recent, policy, now)
-        return entity
+    def add(self, hashed: bytes, recent: Recent, policy: Policy) -> None:
+        """Notes a command of the batch."""
+        added = self.added
+        if added is None:
+            self.added = {hashed: recent}
+            return
+        if hashed in added:  # it has left the window within this batch
+            del added[hashed]
+        added[hashed] = recent
+        if len(added) > policy.window_ids:
+            del added[next(iter(added))]
 
     def window(self) -> Window:
-        """The entity's window and what this batch adds, in the order of the commands."""
-        window = dict(self.entity.recent)
-        self._remember(window)
+        """A copy of all that is remembered, in the order of the commands."""
+        window = dict(self.recent)
+        _remember(window, self.added)
         return window
-
-    def _remember(self, window: Window) -> None:
-        for hashed, recent in self.recent.items():
-            if hashed in window:  # it had left the window and came again: its new place counts
-                del window[hashed]
-            window[hashed] = recent
 
     def recall(self, hashed: bytes, policy: Policy, now: int) -> Recent | None:
         """What the window tells of a command id, however commands were cut into batches."""
-        known = self.recent.get(hashed) or self.entity.recent.get(hashed)
+        added = self.added
+        known = (added.get(hashed) if added else None) or self.recent.get(hashed)
         if known is None or known.at < now - policy.window_ms:
             return None
-        if len(self.recent) + len(self.entity.recent) > policy.window_ids:
+        if len(self.recent) + len(added or ()) > policy.window_ids:
             newest = list(self.window())[-policy.window_ids :]
             return known if hashed in newest else None
         return known
+
+
+_new: Callable[[type[Entity]], Entity] = object.__new__
+
+
+def _remember(window: Window, added: Window | None) -> None:
+    for hashed, recent in (added or {}).items():
+        if hashed in window:  # it had left the window and came again: its new place counts
+            del window[hashed]
+        window[hashed] = recent
 
 
 def prune(window: Window, policy: Policy, now: int) -> None:
@@ -105,11 +120,9 @@ def prune(window: Window, policy: Policy, now: int) -> None:
         del window[first]
 
 
-def snapshot_of(
-    machine: Machine, subject: Staged | Entity, journal_offset: int, now: int
-) -> Snapshot:
+def snapshot_of(machine: Machine, subject: Entity, journal_offset: int, now: int) -> Snapshot:
     """The envelope of an entity as it stands, staged or committed."""
-    window = subject.window() if isinstance(subject, Staged) else dict(subject.recent)
+    window = subject.window()
     prune(window, machine.policy, now)
     return Snapshot(
         seq=subject.seq,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import hexlify, unhexlify
 from hashlib import blake2b
 
 from kstate.core.messages import Record
@@ -86,7 +87,18 @@ class Envelope:
 
 
 def hash_command_id(command_id: bytes) -> bytes:
-    """16 bytes that stand for a command id in an entity's window of recent commands."""
+    """16 bytes that stand for a command id in an entity's window of recent commands.
+
+    Of a UUID's 32 digits, which clients give, the bytes that they write; of other ids a hash.
+    """
+    if len(command_id) == 32:
+        try:
+            written = unhexlify(command_id)
+        except ValueError:
+            pass
+        else:
+            if hexlify(written) == command_id:  # not in capital letters: that is another id
+                return written
     return blake2b(command_id, digest_size=16).digest()
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 from kstate.core.batch import Batch, CommittedEvent, Fault
 from kstate.core.context import Context, Machine, execute
-from kstate.core.entity import Entity, Staged, snapshot_of
+from kstate.core.entity import Entity, snapshot_of
 from kstate.core.envelope import Envelope, hash_command_id
 from kstate.core.messages import GetState, Recent, Record, new_recent
 from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
 from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
+
+NEVER = 2**63
+"""More events than an entity will have."""
 
 
 class Failed(Exception):
@@ -43,10 +46,11 @@ class Runner:
         self._kept_bytes = machine.policy.kept_reply_bytes
         self._max_bytes = machine.max_value_bytes
         self._policy = machine.policy
+        self._every = machine.definition.snapshot_every or NEVER
         self._encode_reply = machine.codec.encode_reply
         self._decode = machine.codec.decode_command
 
-    def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Staged) -> None:
+    def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Entity) -> None:
         """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
         hashed = hash_command_id(envelope.command_id)
         known = staged.recall(hashed, self._policy, batch.now)
@@ -69,13 +73,13 @@ class Runner:
         batch: Batch,
         record: Record,
         envelope: Envelope,
-        staged: Staged,
+        staged: Entity,
         hashed: bytes,
         command: Any,
     ) -> None:
         context: Context[Any] = Context(
             self._machine,
-            staged.entity.persist_id,
+            staged.persist_id,
             staged.state,
             staged.seq,
             batch.now,
@@ -133,7 +137,7 @@ class Runner:
         batch: Batch,
         record: Record,
         envelope: Envelope,
-        staged: Staged,
+        staged: Entity,
         context: Context[Any],
         hashed: bytes,
         recent: Recent,
@@ -150,19 +154,21 @@ class Runner:
             writes.append(make(key, persisted, envelope, source, reply, batch.now))
             size += len(persisted.value)
         batch.bytes += size
+        batch.grown += size
         staged.size += size
         if not staged.seq:
             batch.created += 1
         staged.state = context._state
         staged.seq = context._seq
         staged.deleted = context._deleted
-        if hashed in staged.recent:  # it has left the window within this batch
-            del staged.recent[hashed]
-        staged.recent[hashed] = recent
+        staged.add(hashed, recent, self._policy)
+        batch.moved[key] = None
+        if staged.seq - staged.snapshot_seq >= self._every:
+            batch.due[key] = None
         batch.source, batch.position = record.offset, source
         batch.counts.events += len(events)
         if self.publish:
-            persist_id = staged.entity.persist_id
+            persist_id = staged.persist_id
             batch.events += [
                 CommittedEvent(persist_id, each.seq, each.event, each.tags, batch.now)
                 for each in events
@@ -175,7 +181,7 @@ class Runner:
         status = DUPLICATE if known.reply is None else OK
         self._answer(batch, envelope, status, known.reply, known.seq)
 
-    def _tell_state(self, batch: Batch, envelope: Envelope, staged: Staged) -> None:
+    def _tell_state(self, batch: Batch, envelope: Envelope, staged: Entity) -> None:
         try:
             value = self._machine.codec.encode_state(staged.state)
             if len(value) > self._max_bytes:
@@ -251,19 +257,19 @@ class Runner:
     # -- snapshots ---------------------------------------------------------------------------
 
     def _requested_snapshot(
-        self, batch: Batch, context: Context[Any], staged: Staged, hashed: bytes, recent: Recent
+        self, batch: Batch, context: Context[Any], staged: Entity, hashed: bytes, recent: Recent
     ) -> bytes:
         """The snapshot that the command itself asks for, as of its last event."""
-        trial = Staged(staged.entity)
-        trial.state, trial.seq = context._state, context._seq
+        trial = Entity(staged.persist_id, context._state)
+        trial.seq = context._seq
         trial.deleted = context._deleted or (staged.deleted and not context._events)
-        trial.recent = dict(staged.recent)
+        trial.recent = staged.window()
         if context._events:
-            trial.recent.pop(hashed, None)  # it may have left the window within this batch
+            trial.recent.pop(hashed, None)  # it may have left the window
             trial.recent[hashed] = recent
         return self.encode_snapshot(batch, trial)
 
-    def encode_snapshot(self, batch: Batch, subject: Staged | Entity) -> bytes:
+    def encode_snapshot(self, batch: Batch, subject: Entity) -> bytes:
         """An entity's envelope; raises `EncodeError`."""
         snapshot = snapshot_of(self._machine, subject, batch.floor, batch.now)
         value = self._machine.codec.encode_snapshot(snapshot)
@@ -271,13 +277,14 @@ class Runner:
             raise RecordTooLarge("the snapshot", len(value), self._max_bytes)
         return value
 
-    def put_snapshot(
-        self, batch: Batch, key: bytes, subject: Staged | Entity, value: bytes
-    ) -> None:
+    def put_snapshot(self, batch: Batch, key: bytes, subject: Entity, value: bytes) -> None:
         """Makes a snapshot part of the batch."""
-        if isinstance(subject, Staged):
-            subject.snapshot_seq = subject.seq
+        if key in batch.overlay:
+            batch.grown += len(value) - subject.size
             subject.size = len(value)
+            subject.snapshot_seq = subject.seq
+            batch.moved.pop(key, None)
+            batch.due.pop(key, None)
         batch.covers[key] = subject.seq
         batch.snapshots[key] = value
         batch.counts.snapshots += 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kstate.core.batch import Batch, Counts, Fault
 from kstate.core.context import Machine
-from kstate.core.entity import Entity, Staged
+from kstate.core.entity import Entity
 from kstate.core.envelope import Envelope
 from kstate.core.messages import Progress, Record, Snapshot
 from kstate.core.outgoing import Outgoing
@@ -129,7 +129,7 @@ class Shard:
         self.batch.counts.commands += 1
         self.batch.next = record.offset + 1
 
-    def _stage(self, record: Record, envelope: Envelope) -> Staged | None:
+    def _stage(self, record: Record, envelope: Envelope) -> Entity | None:
         """The entity on the overlay; None when the command was forwarded to its partition."""
         key = record.key or b""
         entity = self.entities.get(key)
@@ -142,7 +142,7 @@ class Shard:
                 batch.counts.forwarded += 1
                 return None
             entity = self.enter(key, persist_id)
-        staged = self.batch.overlay[key] = Staged(entity)
+        staged = self.batch.overlay[key] = entity.stage(self.machine.policy, self.batch.now)
         return staged
 
     def enter(self, key: bytes, persist_id: str) -> Entity:
@@ -188,13 +188,10 @@ class Shard:
     def close(self, now: int) -> None:
         """Ends the batch: adds the snapshots that the policy asks for."""
         self.batch.now = now
-        every = self.machine.definition.snapshot_every
-        stuck = self.stuck
-        if every or stuck:
-            for key, staged in self.batch.overlay.items():
-                since = staged.seq - staged.snapshot_seq
-                if since and (key in stuck or (every and since >= every)):
-                    self._snapshot(key)
+        for key in list(self.batch.due):
+            self._snapshot(key)
+        for key in [each for each in self.batch.moved if each in self.stuck]:
+            self._snapshot(key)
         self._shorten_tail()
         self._evict()
 
@@ -277,16 +274,12 @@ class Shard:
         """Makes the batch the truth; ``ends`` is what the log's commit returned."""
         batch = self.batch
         self._commit_coverage(batch)
-        policy, entities, stuck = self.machine.policy, self.entities, self.stuck
-        ranked = self._ranks()
-        grown = 0
-        for key, staged in batch.overlay.items():
-            if key not in stuck:
-                grown += staged.size - staged.entity.size
-            staged.commit(policy, batch.now)
-            if ranked:
+        entities = self.entities
+        self._bytes += batch.grown - self._grown_aside()
+        entities.update(batch.overlay)
+        if self._ranks():
+            for key in batch.overlay:
                 entities.move_to_end(key)
-        self._bytes += grown
         for key in batch.evicting:
             self._bytes -= self.entities.pop(key).size
         if batch.stuck:
@@ -299,6 +292,11 @@ class Shard:
         self.counts.add(batch.counts)
         self.batch = self._new_batch()
         return batch
+
+    def _grown_aside(self) -> int:
+        """Bytes by which the batch lets entities grow that are set aside."""
+        overlay, entities = self.batch.overlay, self.entities
+        return sum(overlay[key].size - entities[key].size for key in self.stuck if key in overlay)
 
     def _ranks(self) -> bool:
         """Whether it matters which entity was used last: not while memory is half empty."""
@@ -318,10 +316,9 @@ class Shard:
                 entity, size = self.entities[key], len(batch.snapshots[key])
                 self._bytes += size - entity.size
                 entity.snapshot_seq, entity.size = seq, size
-        for key, staged in batch.overlay.items():
-            # events after a snapshot within the batch are bounded by the batch's beginning
-            moved = staged.seq != staged.entity.seq and staged.seq != staged.snapshot_seq
-            if moved and key not in uncovered and key not in self.stuck:
+        for key in batch.moved:
+            if key not in uncovered and key not in self.stuck:
+                # events after a snapshot within the batch are bounded by the batch's beginning
                 uncovered[key] = batch.floor
 
     def _set_aside(self, failed: Mapping[bytes, int]) -> None:

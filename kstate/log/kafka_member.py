@@ -6,6 +6,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -40,6 +41,8 @@ TAKEN_AGAIN_S = 30.0
 """How soon two workers under one name take the seat from each other again."""
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
+
+_PLACE, _VALUE = itemgetter(0, 1), itemgetter(3)
 
 logger = logging.getLogger("kstate.kafka")
 
@@ -302,15 +305,14 @@ class KafkaMember:
 
     def _check_writes(self, writes: Sequence[Write]) -> set[int]:
         """The indexes of the last write to each explicit partition of each topic."""
-        last = {(write[0], write[1]): index for index, write in enumerate(writes)}
+        last = dict(zip(map(_PLACE, writes), range(len(writes)), strict=True))
         for topic, partition in last:
             count = self._partitions_of(topic)
             if partition is not None and not 0 <= partition < count:
                 raise TopicError(f"{topic} has no partition {partition}: it has {count}")
         # a value alone is nearly always the size, and what exceeds a half is looked at closely
-        much = self._limit // 2
-        for write in writes:
-            if write[3] is not None and len(write[3]) > much:
+        if max(map(len, filter(None, map(_VALUE, writes))), default=0) > self._limit // 2:
+            for write in writes:
                 self._check_size(write)
         return {index for (_, partition), index in last.items() if partition is not None}
 

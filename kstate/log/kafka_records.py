@@ -48,5 +48,18 @@ class Records(Sequence[Record]):
 
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
-            return list(map(record_of, self._messages[index]))
+            # `record_of`, written out: it is done for every command
+            return [
+                new_record(
+                    (
+                        m.partition(),
+                        m.offset(),
+                        m.key(),
+                        m.value(),
+                        m.headers() or [],
+                        m.timestamp()[1],
+                    )
+                )
+                for m in self._messages[index]
+            ]
         return record_of(self._messages[index])

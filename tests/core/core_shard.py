@@ -10,7 +10,7 @@ from core_program import Program, Put
 
 from kstate.codec.avro import AvroCodec
 from kstate.core.context import Machine
-from kstate.core.entity import Entity, Staged
+from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
 from kstate.core.messages import Deleted, Headers, Progress, Recent, Record, Write
 from kstate.core.outgoing import Outgoing
@@ -154,8 +154,8 @@ class Bench:
 
     def recall(self, shard: Shard, key: bytes, command_id: str, now: int) -> Recent | None:
         """What the shard would answer a duplicate."""
-        staged = Staged(self.entity(shard, key))
-        return staged.recall(hash_command_id(command_id.encode()), self.policy, now)
+        entity = self.entity(shard, key)
+        return entity.recall(hash_command_id(command_id.encode()), self.policy, now)
 
     def journal(self) -> list[Event]:
         return [self._event(r) for r in self.log.records[self.topics.journal]]

@@ -112,4 +112,19 @@ def test_a_derived_id_never_changes() -> None:
 
 
 def test_a_hash_of_a_command_id_takes_16_bytes() -> None:
-    assert len(hash_command_id(b"")) == len(hash_command_id(b"x" * 256)) == 16
+    ids = (b"", b"x" * 256, b"f" * 32, b"F" * 32, b"x" * 32)
+    assert {len(hash_command_id(each)) for each in ids} == {16}
+
+
+def test_of_the_digits_of_a_uuid_the_hash_is_what_they_write() -> None:
+    assert hash_command_id(b"f95f19641c19d6d517bd0608cfe0b0ac").hex() == (
+        "f95f19641c19d6d517bd0608cfe0b0ac"
+    )
+
+
+def test_ids_that_differ_in_case_alone_have_different_hashes() -> None:
+    assert hash_command_id(b"ab" * 16) != hash_command_id(b"aB" * 16) != hash_command_id(b"AB" * 16)
+
+
+def test_a_hash_never_changes() -> None:
+    assert hash_command_id(b"order-7").hex() == "bdbeeb7686a17a2b05e0bc0ea6c91696"
