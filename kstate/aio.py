@@ -8,9 +8,17 @@ from kstate import wiring
 from kstate.async_client import AsyncClient, AsyncEvents
 
 
-def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = None) -> AsyncClient:
+def connect(
+    url: str,
+    *,
+    prefix: str = "",
+    kafka: Mapping[str, str] | None = None,
+    schema_registry: str | None = None,
+) -> AsyncClient:
     """A client for asyncio of the log at ``url``; see `kstate.connect`."""
-    return AsyncClient(wiring.connect(url, prefix=prefix, kafka=kafka))
+    return AsyncClient(
+        wiring.connect(url, prefix=prefix, kafka=kafka, schema_registry=schema_registry)
+    )
 
 
 __all__ = ["AsyncClient", "AsyncEvents", "connect"]

@@ -27,6 +27,8 @@ class Config:
 
     log: str = DEFAULT_LOG
     prefix: str = ""
+    # where ids of schemas come from, "": nowhere; it may hold a password
+    schema_registry: str = field(default="", repr=False)
     data: Path = Path(".kstate")
     store: str = "sqlitedict"
     standby: str = "0"  # how many partitions of others have their stores kept warm; or ALL
@@ -103,6 +105,11 @@ def kafka_properties(
         for name, value in variables.items()
         if name.startswith(_KAFKA)
     }
+
+
+def schema_registry_of(environment: Mapping[str, str] | None = None) -> str:
+    """The URL of the schema registry that the environment names; "" without one."""
+    return (os.environ if environment is None else environment).get("KSTATE_SCHEMA_REGISTRY", "")
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:

@@ -17,8 +17,9 @@ from kstate.codec.avro import AvroCodec
 from kstate.codec.book import Book
 from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
+from kstate.codec.registry import Ids, Registry
 from kstate.codec.schemas import check_book
-from kstate.config import DEFAULT_PARTITIONS, Config, kafka_properties
+from kstate.config import DEFAULT_PARTITIONS, Config, kafka_properties, schema_registry_of
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
@@ -65,6 +66,15 @@ def _refuse_missing(url: str) -> None:
         raise NoSuchLog(
             f"there is no log at {url}: check its name, or start a worker on it (kstate run)"
         )
+
+
+def open_registry(url: str) -> Registry | None:
+    """The schema registry at ``url``, not asked yet; None for "".  Raises `ConfigError`."""
+    if not url:
+        return None
+    from kstate.codec.registry_client import RegistryClient
+
+    return RegistryClient(url)
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -124,6 +134,7 @@ def build_workers(
 
     ``clock`` gives seconds since the epoch: see `Worker`.
     """
+    registry = open_registry(config.schema_registry)
     warn_of(log)
     counts = {}
     for processor in targets:
@@ -132,7 +143,7 @@ def build_workers(
     workers: list[Worker] = []
     try:
         for processor, (topics, count) in zip(targets, counts.items(), strict=True):
-            workers.append(_build_worker(config, log, processor, topics, count, clock))
+            workers.append(_build_worker(config, log, processor, topics, count, clock, registry))
     except BaseException:
         for worker in workers:
             worker.give_up()  # another try is to find its place free
@@ -147,9 +158,10 @@ def _build_worker(
     topics: Topics,
     count: int,
     clock: Callable[[], float],
+    registry: Registry | None,
 ) -> Worker:
     definition = definition_of(processor)
-    codec, schemas = codec_of(log, topics, processor)
+    codec, schemas = codec_of(log, topics, processor, registry)
     schemas.refresh()
     refuse_unreadable(codec)
     prepare_schemas(log, topics, schemas, count, int(clock() * 1000))
@@ -180,29 +192,51 @@ def refuse_unreadable(codec: AvroCodec) -> None:
 
 
 def machine_of(
-    log: Log, topics: Topics, processor: AnyProcessor, policy: Policy | None = None
+    log: Log,
+    topics: Topics,
+    processor: AnyProcessor,
+    policy: Policy | None = None,
+    registry: Registry | None = None,
 ) -> tuple[Machine, SchemaTopic]:
     """A processor's machine, and the topic its codec learns schemas from."""
-    codec, schemas = codec_of(log, topics, processor)
+    codec, schemas = codec_of(log, topics, processor, registry)
     return Machine(definition_of(processor), codec, policy or Policy()), schemas
 
 
-def codec_of(log: Log, topics: Topics, processor: AnyProcessor) -> tuple[AvroCodec, SchemaTopic]:
+def codec_of(
+    log: Log, topics: Topics, processor: AnyProcessor, registry: Registry | None = None
+) -> tuple[AvroCodec, SchemaTopic]:
     """A processor's codec, and the topic it learns schemas from."""
     book = Book()
     schemas = SchemaTopic(log, topics, book)
-    return AvroCodec(definition_of(processor), book, schemas.refresh), schemas
+    definition = definition_of(processor)
+    if registry is None:
+        return AvroCodec(definition, book, schemas.refresh), schemas
+    from kstate.codec.registry_codec import RegistryCodec
+
+    codec = RegistryCodec(definition, Ids(registry, book), book, schemas.refresh)
+    schemas.register = codec.register
+    return codec, schemas
 
 
-def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = None) -> Client:
+def connect(
+    url: str,
+    *,
+    prefix: str = "",
+    kafka: Mapping[str, str] | None = None,
+    schema_registry: str | None = None,
+) -> Client:
     """A client of the log at ``url`` (``kafka://localhost:9092``, ``sqlite:bank.db``), whose
     topics bear ``prefix``.
 
     ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
-    environment (``KSTATE_KAFKA_SASL_PASSWORD``).  Raises `ConfigError` for a URL that names no log,
+    environment (``KSTATE_KAFKA_SASL_PASSWORD``).  ``schema_registry`` is the URL of the registry
+    whose ids records bear (``http://localhost:8081``), by default that of the environment
+    (``KSTATE_SCHEMA_REGISTRY``); "": none.  Raises `ConfigError` for a URL that names no log,
     `NoSuchLog` for an embedded log that no worker has made yet, `LogError` for a log that cannot be
     used.
     """
+    registry = open_registry(schema_registry_of() if schema_registry is None else schema_registry)
     log = open_log(url, kafka, create=False)
 
     plain: dict[Topics, tuple[Book, SchemaTopic]] = {}  # of processors given by their names
@@ -215,16 +249,20 @@ def connect(url: str, *, prefix: str = "", kafka: Mapping[str, str] | None = Non
 
     def messages(topics: Topics, processor: ProcessorRef) -> Messages:
         if not isinstance(processor, str):
-            return codec_of(log, topics, processor)[0]
+            return codec_of(log, topics, processor, registry)[0]
         book, schemas = plain_of(topics)
-        return PlainMessages(book, schemas.refresh)
+        if registry is None:
+            return PlainMessages(book, schemas.refresh)
+        from kstate.codec.registry_codec import RegistryMessages
+
+        return RegistryMessages(book, Ids(registry, book), schemas.refresh)
 
     def machine(topics: Topics, processor: ProcessorRef) -> Machine:
         if isinstance(processor, str):
             raise KStateError(
                 f"folding events needs the code of {processor}: give the processor's class"
             )
-        return machine_of(log, topics, processor)[0]
+        return machine_of(log, topics, processor, registry=registry)[0]
 
     def published(topics: Topics) -> bool:
         _, schemas = plain_of(topics)

@@ -86,7 +86,8 @@ def timeout(what: str) -> Callable[[F], F]:
 
 
 def common(function: F) -> F:
-    """``--log``, ``--prefix`` and ``--config``; the command gets a `Config` as ``config``.
+    """``--log``, ``--prefix``, ``--schema-registry`` and ``--config``; the command gets a `Config`
+    as ``config``.
 
     Options of the command whose names are in `SETTINGS` belong to the configuration, too.
     """
@@ -99,13 +100,25 @@ def common(function: F) -> F:
     @click.option(
         "--prefix", metavar="TEXT", help="What the topics' names begin with (KSTATE_PREFIX)."
     )
+    @click.option(
+        "--schema-registry",
+        metavar="URL",
+        help="Schema registry whose ids records bear (KSTATE_SCHEMA_REGISTRY; none by default).",
+    )
     @config_file
     @functools.wraps(function)
-    def wrapped(file: Path | None, log: str | None, prefix: str | None, **rest: Any) -> Any:
+    def wrapped(
+        file: Path | None,
+        log: str | None,
+        prefix: str | None,
+        schema_registry: str | None,
+        **rest: Any,
+    ) -> Any:
         if not rest.get("crew"):  # the parent of several workers has told it
             warn_of_unknown_variables()
         settings = {name: rest.pop(name) for name in SETTINGS if name in rest}
-        config = load_config({"log": log, "prefix": prefix, **settings}, file=file)
+        given = {"log": log, "prefix": prefix, "schema_registry": schema_registry, **settings}
+        config = load_config(given, file=file)
         return function(config=config, **rest)
 
     return wrapped  # type: ignore[return-value]
@@ -131,7 +144,12 @@ def connected(config: Config) -> Client:
     """A client of the log that the settings name; raises as `opened` does."""
     from kstate.wiring import connect
 
-    return connect(config.log, prefix=config.prefix, kafka=config.kafka)
+    return connect(
+        config.log,
+        prefix=config.prefix,
+        kafka=config.kafka,
+        schema_registry=config.schema_registry,
+    )
 
 
 def reference(target: str, config: Config) -> ProcessorRef:

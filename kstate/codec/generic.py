@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from kstate.codec.avro import CONFLUENT_BYTES, NEEDS_REGISTRY
 from kstate.codec.book import Book
 from kstate.codec.decoders import FAULTS, compile_decoder, malformed
 from kstate.codec.forms import HEADER_BYTES, Read
@@ -27,7 +28,10 @@ def decode_datum(value: bytes | None, book: Book) -> tuple[str | None, Any]:
         if not value:
             raise Malformed("it has no value")
         if value[:2] != MAGIC or len(value) < HEADER_BYTES:
-            raise Malformed("it is not in Avro's single-object encoding")
+            confluent = value[0] == 0 and len(value) >= CONFLUENT_BYTES
+            raise Malformed(
+                NEEDS_REGISTRY if confluent else "it is not in Avro's single-object encoding"
+            )
         name, read = _reader(bytes(value[2:HEADER_BYTES]), book)
         return name, read(value, HEADER_BYTES)
     except FAULTS as error:

@@ -34,6 +34,8 @@ def tree(
 
 
 ALL = dict(tree(kstate))
+SHARED = ("log", "prefix", "schema_registry", "file")
+"""Options that `kstate.cli.options.common` gives."""
 every_command = pytest.mark.parametrize("name", list(ALL))
 
 
@@ -75,7 +77,7 @@ def test_every_command_and_option_is_on_the_page(name: str) -> None:
     text = section(f"`{name}`")
     for parameter in ALL[name].params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
-            shared = name != "kstate" and parameter.name in ("log", "prefix", "file")
+            shared = name != "kstate" and parameter.name in SHARED
             where = section("Options of most commands") if shared else text
             assert f"`{parameter.opts[0]}" in where, parameter.opts[0]
 
