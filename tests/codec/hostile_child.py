@@ -74,7 +74,7 @@ ATTACKS: dict[str, tuple[Any, bytes]] = {
     "a symbol beyond the last": (ENUM, b"\x04"),
     "a boolean of 7": ("boolean", b"\x07"),
     "a number of 11 bytes": ("long", b"\x80" * 10 + b"\x01"),
-    "a number of a million bytes": ("long", b"\x80" * 1_000_000 + b"\x01"),
+    "a number of a million bytes": ("long", b"\xff" * 1_000_000 + b"\x01"),
     "a number of 70 bits": ("long", b"\xff" * 9 + b"\x7f"),
     "bytes after the end": ("long", b"\x02\x00"),
     "nothing": ("long", b""),
