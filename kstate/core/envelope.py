@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import hexlify, unhexlify
 from hashlib import blake2b
 
-from kstate.core.messages import Record
+from kstate.core.messages import UNREADABLE, Record
 from kstate.errors import BadCommand
 
 MAX_COMMAND_ID_BYTES = 256
@@ -27,6 +27,7 @@ class Envelope:
         "reply_to",
         "traceparent",
         "type_name",
+        "unreadable",
     )
 
     def __init__(self, record: Record) -> None:
@@ -37,6 +38,7 @@ class Envelope:
         self.content_type: str | None = None
         self.type_name: str | None = None
         self.traceparent: bytes | None = None
+        self.unreadable = False
         for name, value in record.headers:
             if name == "command-id":
                 self.command_id = value or b""
@@ -52,6 +54,8 @@ class Envelope:
                 self.type_name = (value or b"").decode(errors="replace")
             elif name == "traceparent" and value and len(value) <= MAX_TRACEPARENT_BYTES:
                 self.traceparent = value
+            elif name == UNREADABLE:
+                self.unreadable = True
         self.given_id = bool(self.command_id)
         if not self.given_id:
             self.command_id = b"%d:%d" % (record.partition, record.offset)
@@ -70,7 +74,9 @@ class Envelope:
         return number
 
     def check(self) -> None:
-        """Raises `BadCommand` for a command id that cannot be one."""
+        """Raises `BadCommand` for headers that cannot be a command's."""
+        if self.unreadable:
+            raise BadCommand("the name of a header is not UTF-8", code="bad-header")
         if self.command_id.isascii() and len(self.command_id) <= MAX_COMMAND_ID_BYTES:
             return
         if len(self.command_id) > MAX_COMMAND_ID_BYTES:

@@ -12,6 +12,10 @@ R = TypeVar("R")
 Headers = list[tuple[str, bytes]]
 """Record headers in order; a name may repeat."""
 
+UNREADABLE = "kstate-unreadable-headers"
+UNREADABLE_HEADERS: Headers = [(UNREADABLE, b"1")]
+"""What a log delivers instead of headers of which a name is no text."""
+
 
 class Record(NamedTuple):
     """One record as a log delivers it; the reader knows which topic it asked for."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kstate.core.messages import Record
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import client_of, translate
-from kstate.log.kafka_records import record_of
+from kstate.log.kafka_records import records_of
 from kstate.log.port import Chunk, Ends
 
 CONNECT_S = 5.0
@@ -61,17 +60,17 @@ class KafkaReader:
             rest = self._consumer.consume(max_records - 1, 0) if max_records > 1 else ()
         except KafkaException as error:
             raise translate(error, f"{self._topic} cannot be read") from error
-        records: list[Record] = []
+        found: list[Message] = []
         ends: dict[int, int] = {}
         for message in (first, *rest):
             problem = message.error()
             if problem is None:
-                records.append(record_of(message))
+                found.append(message)
             elif problem.code() == KafkaError._PARTITION_EOF:
                 ends[message.partition()] = message.offset()
             else:
                 raise translate(problem, f"{self._topic} cannot be read")
-        return Chunk(records, ends)
+        return Chunk(records_of(found), ends)
 
     def close(self) -> None:
         """See the port."""

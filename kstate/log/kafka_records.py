@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import methodcaller
 from typing import overload
 
 from confluent_kafka import Message
 
-from kstate.core.messages import Record, new_record
+from kstate.core.messages import UNREADABLE_HEADERS, Headers, Record, new_record
 
 
-def record_of(message: Message) -> Record:
-    """A message as a record."""
-    return new_record(
-        (
-            message.partition(),
-            message.offset(),
-            message.key(),
-            message.value(),
-            message.headers() or [],
-            message.timestamp()[1],
-        )
-    )
+_headers_of: Callable[[Message], Headers | None] = methodcaller("headers")
+# A method called in a loop is soon called without a look at whether it raised (CPython 3.11), and
+# this one may raise and return a value all the same: the error would come up anywhere later.
+
+
+def records_of(messages: Iterable[Message]) -> list[Record]:
+    """Messages as records."""
+    records = []
+    for message in messages:
+        try:
+            headers = _headers_of(message) or []
+        except SystemError:  # a name is not UTF-8 (confluent-kafka 2.16)
+            headers = UNREADABLE_HEADERS
+            # or the client, asked again, would give a list with a hole in it
+            message.set_headers(headers)
+        partition, offset, at = message.partition(), message.offset(), message.timestamp()[1]
+        records.append(new_record((partition, offset, message.key(), message.value(), headers, at)))
+    return records
 
 
 class Records(Sequence[Record]):
@@ -38,7 +45,7 @@ class Records(Sequence[Record]):
         return len(self._messages)
 
     def __iter__(self) -> Iterator[Record]:
-        return map(record_of, self._messages)
+        return iter(self[:])
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
@@ -48,18 +55,5 @@ class Records(Sequence[Record]):
 
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
-            # `record_of`, written out: it is done for every command
-            return [
-                new_record(
-                    (
-                        m.partition(),
-                        m.offset(),
-                        m.key(),
-                        m.value(),
-                        m.headers() or [],
-                        m.timestamp()[1],
-                    )
-                )
-                for m in self._messages[index]
-            ]
-        return record_of(self._messages[index])
+            return records_of(self._messages[index])
+        return records_of([self._messages[index]])[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -206,3 +208,15 @@ def test_with_murmur2_random_nothing_is_forwarded(bank: World) -> None:
     bank.settled(Bank)
     assert len(bank.journal(Bank)) == len(keys)
     assert bank.counts(Bank).forwarded == 0
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+def test_a_header_whose_name_is_no_text_makes_a_dead_letter(bank: World) -> None:
+    where = ["-b", bank.url.removeprefix("kafka://"), "-t", bank.topics(Bank).commands]
+    subprocess.run(
+        ["kcat", "-P", *where, "-k", "acct-1", "-H", b"\xff\xfe=1"], input=b"x", check=True
+    )
+    assert bank.call(Bank, "acct-1", Deposit(5)) == 5
+    (letter,) = bank.dead_letters(Bank)
+    assert (letter.key, letter.value) == (b"acct-1", b"x")
+    assert header(letter, "error") == "the name of a header is not UTF-8"
