@@ -54,6 +54,8 @@ ATTACKS: dict[str, tuple[Any, bytes]] = {
     "a string of 2^62": ("string", HUGE),
     "bytes of 2^62": ("bytes", HUGE),
     "a string of -1": ("string", b"\x01"),
+    "bytes whose length goes back": (record("T", "bytes", "long"), b"\x01"),
+    "a string whose length goes back": (record("T", "string", "long"), b"\x01"),
     "a string beyond the end": ("string", b"\x0aab"),
     "a string that is no UTF-8": ("string", b"\x04\xc3\x28"),
     "2^40 nulls": (array("null"), MANY),
