@@ -18,7 +18,7 @@ from kstate.log.port import Log
 from kstate.runtime.schema_topic import META_KEY
 from kstate.runtime.startup import prepare_topics
 
-DIRECTORY = Path(__file__).parent / "golden"
+DIRECTORY = Path(__file__).parent / "kept"
 SCHEMAS = Path(__file__).parent / "schemas"
 GENERATIONS = ("2024", "2025", "today")
 PARTITIONS = 2
