@@ -110,7 +110,8 @@ class AvroCodec:
 
         The codes of `BadCommand`: no-value, not-avro, truncated, trailing, malformed, too-deep,
         unknown-schema, unknown-type, unresolved (an old schema that today's type cannot take),
-        invalid-value (the command's ``__post_init__`` raised), bad-json.
+        invalid-value (the command's ``__post_init__`` raised), bad-json, and too-large,
+        schema-limit and ambiguous (see `kstate.codec.limits`).
         """
         try:
             if content_type is not None and is_json(content_type):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kstate.codec.limits import MAX_SCHEMA_BYTES
 from kstate.codec.port import SchemaRecord
 from kstate.codec.writers import fingerprint, logical_form
 from kstate.errors import SchemaError, UnknownSchema
@@ -122,6 +123,11 @@ def load(record: SchemaRecord) -> Entry:
     """A record of a schemas topic as an entry; the inverse of `Entry.record`."""
     headers = dict(record.headers)
     where = f"the schema record {record.key[:32]!r}"
+    if len(record.value) > MAX_SCHEMA_BYTES:
+        raise SchemaError(
+            f"{where} has {len(record.value):,} bytes, more than {MAX_SCHEMA_BYTES:,} "
+            "(MAX_SCHEMA_BYTES)"
+        )
     try:
         schema = json.loads(record.value)
         kind, type_name = (headers.get(n, b"").decode() for n in ("kind", "type"))

@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from kstate.codec.writers import Written
 
+MAX_SCHEMA_BYTES: Final = 2**20
+"""Bytes of a schema's text in a schemas topic."""
 MAX_PARTS: Final = 4_096
 """Fields, branches of unions, items of lists and values of maps of one schema, together: each is
 some lines of its decoder.  Also the values without bytes in a datum that stands by itself."""

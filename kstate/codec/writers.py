@@ -13,7 +13,7 @@ from typing import Any
 import fastavro.schema
 from fastavro.schema import SchemaParseException, UnknownType
 
-from kstate.codec.shapes import MAX_NESTING, unbounded
+from kstate.codec.shapes import MAX_NESTING
 from kstate.errors import SchemaError
 
 _KINDS = frozenset(
@@ -70,31 +70,6 @@ class Written:
             inner = inside | {schema["name"]}
             return all(self.takes_no_bytes(f["type"], inner) for f in schema["fields"])
         return kind == "null" or (kind == "fixed" and schema["size"] == 0)
-
-    def endless(self) -> frozenset[str]:
-        """Names of the records that can nest without end, or hold one that can."""
-        reach: dict[str, set[str]] = {
-            name: set(self._names_in(definition))
-            for name, definition in self.named.items()
-            if self.kind(definition) == "record"
-        }
-        return unbounded(reach)
-
-    def _names_in(self, definition: Any) -> list[str]:
-        found: list[str] = []
-        waiting = [item["type"] for item in definition["fields"]]
-        while waiting:
-            schema = waiting.pop()
-            kind = self.kind(schema)
-            if kind == "union":
-                waiting += schema
-            elif kind == "array":
-                waiting.append(schema["items"])
-            elif kind == "map":
-                waiting.append(schema["values"])
-            elif kind == "record":
-                found.append(self.follow(schema)["name"])
-        return found
 
 
 MAX_JSON_DEPTH = 400

@@ -10,7 +10,6 @@ from confluent_kafka import Message
 
 from kstate.core.messages import UNREADABLE_HEADERS, Headers, Record, new_record
 
-
 _headers_of: Callable[[Message], Headers | None] = methodcaller("headers")
 # A method called in a loop is soon called without a look at whether it raised (CPython 3.11), and
 # this one may raise and return a value all the same: the error would come up anywhere later.
