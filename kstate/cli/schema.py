@@ -95,10 +95,10 @@ def check(
         known = _published(config, codec.processor) if topic else None
         for finding in check_schemas(codec, directory, known):
             verdicts[finding.verdict] += 1
+            text = f"{finding.verdict:13} {codec.processor}: {finding.sentence}"
             if as_jsons:
-                line(as_json({"processor": codec.processor, **_fields(finding)}))
-            else:
-                line(f"{finding.verdict:13} {codec.processor}: {finding.sentence}")
+                text = as_json({"processor": codec.processor, **_fields(finding)})
+            line(text, at_once=True)  # before the error that sums them up, on whatever it is told
     bad = sum(verdicts[verdict] for verdict in BAD)
     if bad:
         raise SchemaError(
