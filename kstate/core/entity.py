@@ -19,15 +19,15 @@ Window = dict[bytes, Recent]
 class Entity:
     """One persist id: the committed truth, or, on a batch's overlay, what the batch makes of it."""
 
-    __slots__ = ("added", "deleted", "persist_id", "recent", "seq", "size", "snapshot_seq", "state")
+    __slots__ = ("deleted", "known", "persist_id", "recent", "seq", "size", "snapshot_seq", "state")
 
     def __init__(self, persist_id: str, state: Any) -> None:
         self.persist_id = persist_id
         self.state = state
         self.seq = 0
         self.snapshot_seq = 0  # of its newest snapshot; 0: none
-        self.recent: Window = {}  # without what its newest batch added
-        self.added: Window | None = None
+        self.recent: Window = {}
+        self.known = 0  # of a batch's copy: how long the window was before
         self.size = 0  # bytes: the newest snapshot and the events since
         self.deleted = False  # whether its newest event is its deletion
 
@@ -45,67 +45,50 @@ class Entity:
     def stage(self, policy: Policy, now: int) -> Entity:
         """A copy for a batch to change, which takes this one's place when it is committed.
 
-        Both share the window, which a batch does not touch: it has one of its own.
+        Both have the same window: `take_back` removes what a dropped batch has added to it.
         """
-        if self.added:
-            self._settle(policy, now)
+        recent = self.recent
+        # for the memory's sake alone, and thus not every time: `recall` looks at the age itself
+        if len(recent) > policy.window_ids or not self.seq & PRUNE_MASK:
+            prune(recent, policy, now)
         staged = _new(Entity)
         staged.persist_id = self.persist_id
         staged.state = self.state
         staged.seq = self.seq
         staged.snapshot_seq = self.snapshot_seq
-        staged.recent = self.recent
-        staged.added = None
+        staged.recent = recent
+        staged.known = len(recent)
         staged.size = self.size
         staged.deleted = self.deleted
         return staged
 
-    def _settle(self, policy: Policy, now: int) -> None:
-        """Makes what the last batch added a part of the window."""
-        _remember(self.recent, self.added)
-        self.added = None
-        # for the memory's sake alone, and thus not every time: `recall` looks at the age itself
-        if len(self.recent) > policy.window_ids or not self.seq & PRUNE_MASK:
-            prune(self.recent, policy, now)
-
     def add(self, hashed: bytes, recent: Recent, policy: Policy) -> None:
         """Notes a command of the batch."""
-        added = self.added
-        if added is None:
-            self.added = {hashed: recent}
-            return
-        if hashed in added:  # it has left the window within this batch
-            del added[hashed]
-        added[hashed] = recent
-        if len(added) > policy.window_ids:
-            del added[next(iter(added))]
+        window = self.recent
+        if hashed in window or len(window) >= 2 * policy.window_ids:
+            # what is known has left the window, and what is too old leaves it: from this copy, for
+            # the batch may be dropped
+            newest = list(window.items())[-policy.window_ids :]
+            window = self.recent = dict(each for each in newest if each[0] != hashed)
+        window[hashed] = recent
 
-    def window(self) -> Window:
-        """A copy of all that is remembered, in the order of the commands."""
-        window = dict(self.recent)
-        _remember(window, self.added)
-        return window
+    def take_back(self, staged: Entity) -> None:
+        """Forgets the commands of a batch that is dropped; ``staged`` is its copy of this one."""
+        while len(self.recent) > staged.known:
+            self.recent.popitem()  # the newest
 
     def recall(self, hashed: bytes, policy: Policy, now: int) -> Recent | None:
         """What the window tells of a command id, however commands were cut into batches."""
-        added = self.added
-        known = (added.get(hashed) if added else None) or self.recent.get(hashed)
+        window = self.recent
+        known = window.get(hashed)
         if known is None or known.at < now - policy.window_ms:
             return None
-        if len(self.recent) + len(added or ()) > policy.window_ids:
-            newest = list(self.window())[-policy.window_ids :]
-            return known if hashed in newest else None
+        if len(window) > policy.window_ids and hashed not in list(window)[-policy.window_ids :]:
+            return None
         return known
 
 
 _new: Callable[[type[Entity]], Entity] = object.__new__
-
-
-def _remember(window: Window, added: Window | None) -> None:
-    for hashed, recent in (added or {}).items():
-        if hashed in window:  # it had left the window and came again: its new place counts
-            del window[hashed]
-        window[hashed] = recent
 
 
 def prune(window: Window, policy: Policy, now: int) -> None:
@@ -122,7 +105,7 @@ def prune(window: Window, policy: Policy, now: int) -> None:
 
 def snapshot_of(machine: Machine, subject: Entity, journal_offset: int, now: int) -> Snapshot:
     """The envelope of an entity as it stands, staged or committed."""
-    window = subject.window()
+    window = dict(subject.recent)
     prune(window, machine.policy, now)
     return Snapshot(
         seq=subject.seq,

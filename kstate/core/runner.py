@@ -263,7 +263,7 @@ class Runner:
         trial = Entity(staged.persist_id, context._state)
         trial.seq = context._seq
         trial.deleted = context._deleted or (staged.deleted and not context._events)
-        trial.recent = staged.window()
+        trial.recent = dict(staged.recent)
         if context._events:
             trial.recent.pop(hashed, None)  # it may have left the window
             trial.recent[hashed] = recent

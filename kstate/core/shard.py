@@ -334,4 +334,6 @@ class Shard:
 
     def drop(self) -> None:
         """Forgets the batch: the log aborted it."""
+        for key, staged in self.batch.overlay.items():
+            self.entities[key].take_back(staged)
         self.batch = self._new_batch()
