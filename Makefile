@@ -13,7 +13,7 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities crash-kafka chaos simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding crash-kafka chaos simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,12 @@ bench-takeover: $(STAMP) ## how soon a partition that is taken over answers, on 
 
 bench-entities: $(STAMP) ## a million entities, few of them in memory, on Kafka
 	$(BIN)/python -m benchmarks.entities
+
+bench-generations: $(STAMP) ## how fast journals of older versions are replayed
+	$(BIN)/python -m benchmarks.generations
+
+bench-decoding: $(STAMP) ## decoding an event, beside fastavro's reader and a constructor
+	$(BIN)/python -m benchmarks.decoding
 
 crash-kafka: $(STAMP) ## two workers on Kafka, killed 20 times in 50,000 commands
 	$(BIN)/python tests/crash/kill_worker.py --log kafka --workers 2

@@ -285,7 +285,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bootstrap", help="HOST:PORT of a broker; without it one is started")
-    parser.add_argument("--commands", type=int, default=100_000)
+    parser.add_argument("--commands", type=int, default=200_000)
     parser.add_argument("--ids", type=int, default=10_000, help="accounts")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5, help="the median of so many counts")

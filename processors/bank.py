@@ -22,7 +22,7 @@ FEE_EVERY = 10
 FEE = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """The state: what is on the account, and how often money was taken from it."""
 
@@ -30,21 +30,21 @@ class Account:
     withdrawals: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deposit(Command[int]):
     """Puts money on the account; the reply is the new balance."""
 
     amount: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Withdraw(Command[int]):
     """Takes money from the account; the reply is the new balance."""
 
     amount: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Transfer(Command[int]):
     """Moves money to another account; the reply is the balance that is left."""
 
@@ -52,23 +52,23 @@ class Transfer(Command[int]):
     amount: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Close(Command[None]):
     """Closes an empty account."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deposited:
     amount: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     amount: int
     to: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FeeCharged:
     amount: int
 
