@@ -19,7 +19,7 @@ class Envelope:
     """
 
     __slots__ = (
-        "_expected",
+        "expected",
         "command_id",
         "content_type",
         "given_id",
@@ -34,7 +34,7 @@ class Envelope:
         self.command_id: bytes = b""
         self.reply_to: bytes | None = None
         self.reply_partition: bytes | None = None
-        self._expected: bytes | None = None
+        self.expected: bytes | None = None
         self.content_type: str | None = None
         self.type_name: str | None = None
         self.traceparent: bytes | None = None
@@ -47,7 +47,7 @@ class Envelope:
             elif name == "reply-partition":
                 self.reply_partition = value
             elif name == "expected-seq":
-                self._expected = value
+                self.expected = value
             elif name == "content-type":
                 self.content_type = (value or b"").decode(errors="replace")
             elif name == "type":
@@ -60,15 +60,15 @@ class Envelope:
         if not self.given_id:
             self.command_id = b"%d:%d" % (record.partition, record.offset)
 
-    @property
-    def expected_seq(self) -> int | None:
-        """The seq the caller expects the entity at; None: any.  Raises `BadCommand`."""
-        if self._expected is None:
-            return None
-        number = number_of(self._expected)
+    def expected_seq(self) -> int:
+        """The seq at which the caller expects the entity, if ``expected`` is there at all.
+
+        Raises `BadCommand`.
+        """
+        number = number_of(self.expected or b"")
         if number < 0:
             raise BadCommand(
-                f"the header expected-seq is {self._expected[:40]!r}, not a whole number",
+                f"the header expected-seq is {(self.expected or b'')[:40]!r}, not a whole number",
                 code="bad-header",
             )
         return number

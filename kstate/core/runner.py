@@ -57,8 +57,7 @@ class Runner:
         if known is not None:
             self._repeat(batch, envelope, known)
             return
-        expected = envelope.expected_seq
-        if expected is not None and expected != staged.seq:
+        if envelope.expected is not None and envelope.expected_seq() != staged.seq:
             batch.counts.conflicts += 1
             self._answer(batch, envelope, CONFLICT, None, staged.seq)
             return

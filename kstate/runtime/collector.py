@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 100_000
+YOUNG = 300_000
 """Objects beyond those that were freed before the collector looks at them."""
 MIDDLE = 20
 OLD = 10
