@@ -19,9 +19,9 @@ class Envelope:
     """
 
     __slots__ = (
-        "expected",
         "command_id",
         "content_type",
+        "expected",
         "given_id",
         "reply_partition",
         "reply_to",
