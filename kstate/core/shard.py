@@ -2,8 +2,8 @@
 
 A batch lives on an overlay.  `Shard.step` runs commands against it, `Shard.close` adds what the
 policy asks for, and then either `Shard.commit` makes it the truth, after the log has committed, or
-`Shard.drop` forgets it.  Nothing else changes an entity, but a recovery before the first command
-(`kstate.core.replay`).
+`Shard.drop` forgets it.  Nothing else changes what an entity is, but a recovery before the first
+command (`kstate.core.replay`).
 """
 
 from __future__ import annotations
