@@ -16,7 +16,7 @@ def relax_collector() -> None:
     A batch holds some hundred thousand objects until it is committed, none of them in a cycle.  By
     default the collector comes for every 700 and, since so many survive, looks through all
     entities again and again: a third of a command's time.  What is in cycles, like the tracebacks
-    of handlers that failed, is still collected, some megabytes later.
+    of handlers that failed, is still collected, some ten megabytes later.
     """
     gc.freeze()  # modules and classes stay for good
     gc.set_threshold(YOUNG, MIDDLE, OLD)
