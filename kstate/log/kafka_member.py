@@ -33,6 +33,8 @@ SILENCE_S = 5.0
 """After how long without a message the brokers are asked whether they are there."""
 SETTLE_S = 5.0
 """How long a revocation may take that needs no broker."""
+SLICE_S = 0.05
+"""librdkafka goes on waiting for messages after it has told of an assignment."""
 QUIET_POLLS = 3
 QUIET_S = 0.02
 TWIN_S = 3.0
@@ -179,7 +181,7 @@ class KafkaMember:
 
     def _consume(self, max_records: int, timeout_s: float) -> Sequence[Any]:
         try:
-            first = self._consumer.poll(timeout_s)
+            first = self._first(timeout_s)
             if first is None:
                 return ()
             if max_records < 2:
@@ -192,6 +194,16 @@ class KafkaMember:
         except KafkaException as error:
             self._delayed.append(kafka_error(error))
             return (first,)
+
+    def _first(self, timeout_s: float) -> Message | None:
+        """Waits for a message or for partitions that come or go, whatever is first."""
+        deadline = time.monotonic() + timeout_s
+        answered, left_s = self._answered, timeout_s
+        while True:
+            message = self._consumer.poll(min(left_s, SLICE_S))
+            left_s = deadline - time.monotonic()
+            if message is not None or left_s <= 0 or self._answered != answered:
+                return message
 
     def _raise_delayed(self) -> None:
         """Raises what was met among records: these came first and are not lost by it."""

@@ -35,6 +35,7 @@ from kstate.log.kafka_errors import (
     translate,
 )
 
+TRANSACTIONS_TOPIC = "__transaction_state"
 INIT_S = 10.0
 ABORT_S = 5.0
 LATE_S = 1.0
@@ -59,8 +60,15 @@ class Transactions:
         self._instance = instance
 
     def begin_life(self) -> None:
-        """Ends what an earlier life of this worker left open; raises `LogUnavailable`."""
+        """Ends what an earlier life of this worker left open; raises `LogUnavailable`.
+
+        librdkafka asks the address it was given for the coordinator, takes up the broker's own name
+        for that address meanwhile, which drops the question, and asks again after half a second.
+        So it learns the names with a first question, and uses one with the second.
+        """
         try:
+            for _ in range(2):
+                self._producer.list_topics(TRANSACTIONS_TOPIC, timeout=INIT_S)
             self._again(self._producer.init_transactions, INIT_S)
         except KafkaException as error:
             raise translate(error, f"{self._instance} cannot begin its transactions") from error
