@@ -1,67 +1,28 @@
-"""Reading the journal: events by id and by tag, current or live, and the states they make.
-
-A query is a reader over the journal.  What it looks for stands in keys and headers, so that a
-record which does not match is never decoded.
-"""
+"""The journal of one processor, to be read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 from kstate.codec.port import Messages
-from kstate.core.adapters import Several
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.messages import Record
 from kstate.core.partition import partition_for
-from kstate.core.positions import Skip, format_position, parse_position
+from kstate.core.positions import Skip, parse_position
 from kstate.core.replay import fold_event
-from kstate.core.topics import Topics, encode_persist_id, parse_event_key
+from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import TopicError
 from kstate.log.port import Log
-from kstate.processor import Processor
+from kstate.query.events import DELETED, Match, StoredEvent, match_of, stored_events
+from kstate.query.processors import missing
 
 CHUNK = 2_000
 LIVE_WAIT_S = 0.2
 
-DELETED = "kstate.Deleted"
-
 Stop = Callable[[], bool]
-
-
-ProcessorRef = type[Processor[Any]] | str
-"""A processor as a class, or its name where the code is not at hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event as the journal has it."""
-
-    persist_id: str
-    seq: int
-    type: str
-    event: Any  # a dataclass of today's code, or plain data where the code is not at hand
-    tags: tuple[str, ...]
-    at: datetime  # UTC
-    command_id: str
-    partition: int
-    offset: int
-    position: str  # resumes the same query behind this event, elsewhere
-    part: int = 0  # its place among the events that adapters made of one stored record
-
-
-class Match(NamedTuple):
-    """A journal record that a query found, not yet decoded."""
-
-    key: bytes
-    seq: int
-    type: str
-    tags: tuple[str, ...]
-    command_id: str
-    record: Record
 
 
 class Journal:
@@ -240,8 +201,10 @@ class Journal:
                 chunk = reader.poll(CHUNK, LIVE_WAIT_S)
                 for record in chunk.records:
                     positions[record.partition] = record.offset + 1
-                    match = _match(record, key, tag)
-                    if match is not None:
+                    match = match_of(record)
+                    if match is None or (key is not None and match.key != key):
+                        continue
+                    if tag is None or tag in match.tags:
                         yield match, positions
                 if self.watch is not None:
                     self.watch(len(chunk.records))
@@ -260,90 +223,7 @@ class Journal:
     def _stored(
         self, match: Match, positions: Mapping[int, int], skip: Mapping[int, Skip] | None = None
     ) -> Iterator[StoredEvent]:
-        """The events of a record: one, unless adapters make none or several of it."""
-        record = match.record
-        decoded = self._messages.decode_event(record.value)
-        events = decoded if type(decoded) is Several else (decoded,)
-        skipped = skip.get(record.partition) if skip else None
-        first = skipped.parts if skipped is not None and skipped.offset == record.offset else 0
-        for part, event in enumerate(events[first:], first):
-            position = format_position(positions)
-            if part + 1 < len(events):
-                position = format_position(
-                    positions, Skip(record.offset, part + 1), record.partition
-                )
-            yield StoredEvent(
-                persist_id=match.key.decode(),
-                seq=match.seq,
-                type=match.type,
-                event=event,
-                tags=match.tags,
-                at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                command_id=match.command_id,
-                partition=record.partition,
-                offset=record.offset,
-                position=position,
-                part=part,
-            )
-
-
-def _match(record: Record, key: bytes | None, tag: str | None) -> Match | None:
-    parsed = parse_event_key(record.key)
-    if parsed is None or record.value is None or (key is not None and parsed[0] != key):
-        return None
-    kind = command_id = ""
-    tags = []
-    for name, value in record.headers:
-        if name == "tag":
-            tags.append((value or b"").decode(errors="replace"))
-        elif name == "type":
-            kind = (value or b"").decode(errors="replace")
-        elif name == "command-id":
-            command_id = (value or b"").decode(errors="replace")
-    if tag is not None and tag not in tags:
-        return None
-    return Match(parsed[0], parsed[1], kind, tuple(tags), command_id, record)
-
-
-def missing(topics: Topics) -> str:
-    """What to say when a processor's topics are not there."""
-    return (
-        f"{topics.commands} does not exist on this log: start a worker of {topics.group} "
-        "(kstate run), or check the log's URL and the prefix"
-    )
-
-
-class Events:
-    """Queries over journals; a live one ends when ``stop`` is true."""
-
-    def __init__(
-        self, journal_of: Callable[[ProcessorRef], Journal], stop: Callable[[], bool]
-    ) -> None:
-        self._journal_of = journal_of
-        self._stop = stop
-
-    def by_id(
-        self,
-        processor: ProcessorRef,
-        persist_id: str,
-        *,
-        from_seq: int = 1,
-        to_seq: int | None = None,
-        live: bool = False,
-    ) -> Iterator[StoredEvent]:
-        """The events of one persist id in seq order; with ``live`` further ones as they come."""
-        return self._journal_of(processor).by_id(
-            persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=self._stop
-        )
-
-    def by_tag(
-        self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
-    ) -> Iterator[StoredEvent]:
-        """The events with a tag, ``after`` the position of an event found before."""
-        return self._journal_of(processor).by_tag(tag, after=after, live=live, stop=self._stop)
-
-    def all(
-        self, processor: ProcessorRef, *, after: str | None = None, live: bool = False
-    ) -> Iterator[StoredEvent]:
-        """Every event of a processor."""
-        return self._journal_of(processor).all(after=after, live=live, stop=self._stop)
+        skipped = skip.get(match.record.partition) if skip else None
+        known = skipped is not None and skipped.offset == match.record.offset
+        first = skipped.parts if skipped is not None and known else 0
+        return stored_events(self._messages, match, positions, first)
