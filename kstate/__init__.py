@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         StateTimeout,
     )
     from kstate.processor import Processor, command, event, reaction
-    from kstate.query import StoredEvent
+    from kstate.query.events import StoredEvent
     from kstate.wiring import connect
 
 __all__ = [
@@ -99,7 +99,7 @@ _HOMES = {
     "SnapshotAdapter": "kstate.core.adapters",
     "StateTimeout": "kstate.errors",
     "Stored": "kstate.core.adapters",
-    "StoredEvent": "kstate.query",
+    "StoredEvent": "kstate.query.events",
     "Tagged": "kstate.core.adapters",
     "command": "kstate.processor",
     "connect": "kstate.wiring",

@@ -15,7 +15,7 @@ from kstate.core.messages import Command, GetState
 from kstate.errors import CallTimeout
 from kstate.log.port import Sender
 from kstate.processor import Processor
-from kstate.query import StoredEvent
+from kstate.query.events import StoredEvent
 
 R = TypeVar("R")
 S = TypeVar("S")

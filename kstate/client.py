@@ -29,8 +29,10 @@ from kstate.errors import (
 )
 from kstate.log.port import Log, Sender
 from kstate.processor import Processor, name_of
-from kstate.query import Events, Journal, missing
-from kstate.query import ProcessorRef as ProcessorRef
+from kstate.query.facade import Events
+from kstate.query.journal import Journal
+from kstate.query.processors import ProcessorRef as ProcessorRef
+from kstate.query.processors import missing
 from kstate.replies import Call
 
 R = TypeVar("R")

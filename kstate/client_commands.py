@@ -10,7 +10,7 @@ from typing import Any
 from kstate.core.messages import Command, GetState, Headers
 from kstate.errors import CallTimeout, ConfigError, NotSent, StateTimeout
 from kstate.processor import Processor, name_of
-from kstate.query import ProcessorRef
+from kstate.query.processors import ProcessorRef
 
 RESERVED_HEADERS = frozenset(
     {

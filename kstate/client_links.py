@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from kstate.core.topics import Topics
 from kstate.errors import KStateError, LogUnavailable, ProcessorAbsent
 from kstate.log.port import Log, Producer
-from kstate.query import missing
+from kstate.query.processors import missing
 from kstate.replies import Replies
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from kstate.core.topics import Topics, decode_persist_id
 from kstate.errors import ConfigError, ProcessorAbsent
 from kstate.log.port import Ends, Log
 from kstate.processor import name_of
-from kstate.query import missing
+from kstate.query.processors import missing
 
 NOT_SENT_AGAIN = frozenset(
     # the new command has its own id, nobody waits for its reply, and what went wrong is over

@@ -13,7 +13,7 @@ from typing import Any
 
 from kstate.cli.errors import written
 from kstate.codec.jsonform import to_jsonable
-from kstate.query import StoredEvent
+from kstate.query.events import StoredEvent
 
 _BARE = re.compile(r"[^\s\"=\[\]{},\x00-\x1f\x7f-\x9f]+")
 """Texts that need no quotes inside a line."""

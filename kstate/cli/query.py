@@ -12,7 +12,7 @@ from kstate.cli.options import common, connected, examples, json_flag, reference
 from kstate.cli.output import as_json, event_line, line
 from kstate.client import Client, ProcessorRef
 from kstate.config import Config
-from kstate.query import StoredEvent
+from kstate.query.events import StoredEvent
 
 
 @click.command(

@@ -16,7 +16,8 @@ from kstate.cli.progress import progress
 from kstate.config import Config
 from kstate.core.context import Machine
 from kstate.core.messages import Record
-from kstate.query import Journal, StoredEvent
+from kstate.query.events import StoredEvent
+from kstate.query.journal import Journal
 
 
 class Time(click.ParamType):  # type: ignore[type-arg]

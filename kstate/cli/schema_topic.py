@@ -12,7 +12,7 @@ from kstate.core.messages import Record
 from kstate.core.topics import Topics
 from kstate.errors import DecodeError, ProcessorAbsent
 from kstate.log.port import Log
-from kstate.query import missing
+from kstate.query.processors import missing
 
 if TYPE_CHECKING:
     from kstate.codec.book import Book

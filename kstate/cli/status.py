@@ -19,7 +19,7 @@ from kstate.core.topics import Topics, check_name
 from kstate.errors import ConfigError, TopicError
 from kstate.log.port import Committed, Log
 from kstate.processor import name_of
-from kstate.query import missing
+from kstate.query.processors import missing
 
 SCHEMAS = ".schemas"
 LOOK_BACK = 20

@@ -13,7 +13,7 @@ from world import World
 
 from kstate import EventAdapter, tagged
 from kstate.errors import ConfigError
-from kstate.query import StoredEvent
+from kstate.query.events import StoredEvent
 
 
 class Sizes(EventAdapter):

@@ -19,7 +19,7 @@ from world import PATIENCE_S, World, header
 
 from kstate import Command, Context, Processor, command, event
 from kstate.core.partition import partition_for
-from kstate.query import StoredEvent
+from kstate.query.events import StoredEvent
 from processors.bank import Bank, Close, Deposit, Deposited, Transfer, Withdraw
 
 LARGEST = 2**63 - 1
