@@ -43,7 +43,7 @@ class KafkaLog:
         self._extra = extra
         self._settings = Settings(bootstrap, extra, max_record_bytes + FRAMING_BYTES)
         self._admin = KafkaAdmin(self._settings.admin())
-        self._taken: dict[str, float] = {}  # of the members: when a seat was taken last
+        self._taken: dict[str, list[float]] = {}  # of the members: when a seat was taken
 
     @classmethod
     def from_url(cls, url: str, properties: Mapping[str, str] | None = None) -> KafkaLog:

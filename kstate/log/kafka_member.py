@@ -40,7 +40,8 @@ QUIET_S = 0.02
 TWIN_S = 3.0
 """How long a worker's join may come after the beginning of its transactions."""
 TAKEN_AGAIN_S = 30.0
-"""How soon two workers under one name take the seat from each other again."""
+"""Two workers under one name take the seat from each other this often in this time."""
+TWIN_TIMES = 3
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
 
@@ -66,7 +67,7 @@ class KafkaMember:
         instance: str,
         max_record_bytes: int,
         partitions_of: PartitionsOf,
-        taken: dict[str, float] | None = None,  # instance → when its seat was taken last
+        taken: dict[str, list[float]] | None = None,  # instance → when its seat was taken
     ) -> None:
         self._group, self._topic, self._instance = group, topic, instance
         self._taken = {} if taken is None else taken
@@ -140,14 +141,15 @@ class KafkaMember:
     def _seat_taken(self) -> None:
         """Two workers under one name would fence each other for ever.
 
-        Once it may be this one's own doing: a join that the group's coordinator took, and whose
-        answer was lost when that died, takes the seat from whoever sent it.  So a first time is a
-        lost seat, and a second one soon after it is a twin.
+        Now and then it may be this one's own doing: a join that the group's coordinator took, and
+        whose answer was lost when that died, takes the seat from whoever sent it.  So it is a lost
+        seat, until it happens more often in a short time than coordinators die.
         """
         self._fenced = True
         now = time.monotonic()
-        last, self._taken[self._instance] = self._taken.get(self._instance), now
-        if last is None or now - last > TAKEN_AGAIN_S:
+        times = [each for each in self._taken.get(self._instance, ()) if now - each < TAKEN_AGAIN_S]
+        self._taken[self._instance] = [*times, now]
+        if len(times) + 1 < TWIN_TIMES:
             raise Fenced(f"the seat of {self._instance} was taken under the same name")
         raise NameTaken(
             f"another worker runs under the name {self._instance}: the data directory that keeps "
