@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from kstate.codec.derive import Aliases, Scale
     from kstate.core.adapters import EventAdapter, SnapshotAdapter, Stored, Tagged, tagged
     from kstate.core.context import Context
-    from kstate.core.messages import Command
+    from kstate.core.definition import after_snapshot
+    from kstate.core.messages import Command, Deleted
     from kstate.errors import (
         AlreadyDone,
         BadPersistId,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         CommandFailed,
         ConfigError,
         Conflict,
+        DatabaseUnavailable,
         DecodeError,
         DefinitionError,
         EncodeError,
@@ -29,11 +31,18 @@ if TYPE_CHECKING:
         NoSuchLog,
         NotSent,
         ProcessorAbsent,
+        ProjectionError,
+        ProjectionLate,
+        ProjectionStopped,
         Rejected,
         StateTimeout,
     )
+    from kstate.event_handler import EventHandler, handles
     from kstate.processor import Processor, command, event, reaction
+    from kstate.projection.definition import Projection, projects
+    from kstate.projection.rows import Rows
     from kstate.query.events import StoredEvent
+    from kstate.query.points import Point
     from kstate.wiring import connect
 
 __all__ = [
@@ -47,27 +56,39 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Context",
+    "DatabaseUnavailable",
     "DecodeError",
     "DefinitionError",
+    "Deleted",
     "EncodeError",
     "EventAdapter",
+    "EventHandler",
     "KStateError",
     "LogError",
     "LogUnavailable",
     "NoSuchLog",
     "NotSent",
+    "Point",
     "Processor",
     "ProcessorAbsent",
+    "Projection",
+    "ProjectionError",
+    "ProjectionLate",
+    "ProjectionStopped",
     "Rejected",
+    "Rows",
     "Scale",
     "SnapshotAdapter",
     "StateTimeout",
     "Stored",
     "StoredEvent",
     "Tagged",
+    "after_snapshot",
     "command",
     "connect",
     "event",
+    "handles",
+    "projects",
     "reaction",
     "tagged",
 ]
@@ -83,27 +104,39 @@ _HOMES = {
     "ConfigError": "kstate.errors",
     "Conflict": "kstate.errors",
     "Context": "kstate.core.context",
+    "DatabaseUnavailable": "kstate.errors",
     "DecodeError": "kstate.errors",
     "DefinitionError": "kstate.errors",
+    "Deleted": "kstate.core.messages",
     "EncodeError": "kstate.errors",
     "EventAdapter": "kstate.core.adapters",
+    "EventHandler": "kstate.event_handler",
     "KStateError": "kstate.errors",
     "LogError": "kstate.errors",
     "LogUnavailable": "kstate.errors",
     "NoSuchLog": "kstate.errors",
     "NotSent": "kstate.errors",
+    "Point": "kstate.query.points",
     "Processor": "kstate.processor",
     "ProcessorAbsent": "kstate.errors",
+    "Projection": "kstate.projection.definition",
+    "ProjectionError": "kstate.errors",
+    "ProjectionLate": "kstate.errors",
+    "ProjectionStopped": "kstate.errors",
     "Rejected": "kstate.errors",
+    "Rows": "kstate.projection.rows",
     "Scale": "kstate.codec.derive",
     "SnapshotAdapter": "kstate.core.adapters",
     "StateTimeout": "kstate.errors",
     "Stored": "kstate.core.adapters",
     "StoredEvent": "kstate.query.events",
     "Tagged": "kstate.core.adapters",
+    "after_snapshot": "kstate.core.definition",
     "command": "kstate.processor",
     "connect": "kstate.wiring",
     "event": "kstate.processor",
+    "handles": "kstate.event_handler",
+    "projects": "kstate.projection.definition",
     "reaction": "kstate.processor",
     "tagged": "kstate.core.adapters",
 }

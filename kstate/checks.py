@@ -12,6 +12,7 @@ from typing import Any
 from kstate.codec.derive import NoAvroForm, derive, mutable_parts
 from kstate.codec.hints import NoReplyType, reply_annotation
 from kstate.core.adapters import EventAdapter, SnapshotAdapter
+from kstate.core.definition import AfterSnapshot
 from kstate.core.messages import Command
 from kstate.core.topics import check_name
 from kstate.errors import ConfigError, DefinitionError
@@ -72,10 +73,22 @@ class _Check:
             self.say(f"snapshot_version is {cls.snapshot_version!r}: give a number from 1 on")
         if cls.on_error not in ("dead_letter", "stop"):
             self.say(f'on_error is {cls.on_error!r}: write "dead_letter" or "stop"')
+        self._keep()
         self._misspelt()
         self._init()
         self._sends()
         self._adapters()
+
+    def _keep(self) -> None:
+        keep = self.cls.keep
+        if isinstance(keep, AfterSnapshot):
+            if not _is_count(keep.events, 1):
+                self.say(
+                    f"keep is after_snapshot({keep.events!r}): give a number of events from 1 on; "
+                    "an entity's newest event tells that it exists"
+                )
+        elif keep != "all":
+            self.say(f'keep is {keep!r}: write "all" or after_snapshot(…)')
 
     def _misspelt(self) -> None:
         """A value whose name is nearly a setting's would be left unread, and never missed."""
@@ -312,7 +325,7 @@ class _Check:
 
 ALIKE = 0.8
 """How much a name must be like a setting's to be taken for it (difflib's ratio)."""
-_SETTINGS = ("adapters", "name", "on_error", "sends", "snapshot_every", "snapshot_version")
+_SETTINGS = ("adapters", "keep", "name", "on_error", "sends", "snapshot_every", "snapshot_version")
 _LISTS = (list, tuple, set, frozenset)
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

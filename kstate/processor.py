@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from kstate.checks import Table, check_processor
 from kstate.core.adapters import Adapter, EventAdapter, SnapshotAdapter
-from kstate.core.definition import Definition, OnError
+from kstate.core.definition import AfterSnapshot, Definition, Keep, OnError
 from kstate.errors import ConfigError
 
 S = TypeVar("S")
@@ -62,6 +62,8 @@ class Processor(Generic[S]):
     """Raise it when the folds changed: older snapshots are ignored and states rebuilt."""
     on_error: ClassVar[OnError] = "dead_letter"
     """What a failing command does: go to the dead letters, or stop the worker."""
+    keep: ClassVar[Keep] = "all"
+    """Which events stay in the journal: all, or those `after_snapshot` says."""
     sends: ClassVar[Sequence[type[Processor[Any]] | str]] = ()
     """The processors that handlers send commands to, beside this one."""
     adapters: ClassVar[Sequence[Adapter]] = ()
@@ -108,6 +110,7 @@ def definition_of(processor: type[Processor[Any]] | Processor[Any]) -> Definitio
         snapshot_adapters=tuple(
             each for each in owner.adapters if isinstance(each, SnapshotAdapter)
         ),
+        keep=owner.keep.events if isinstance(owner.keep, AfterSnapshot) else None,
     )
 
 

@@ -15,7 +15,16 @@ from kstate.codec.adapted import Adapted, Chain
 from kstate.codec.book import Book, Entry
 from kstate.codec.decoders import FAULTS, malformed
 from kstate.codec.derive import NoAvroForm
-from kstate.codec.forms import HEADER_BYTES, Family, Form, Read, ReplyForm, form_of, reply_form
+from kstate.codec.forms import (
+    HEADER_BYTES,
+    Family,
+    Form,
+    Read,
+    ReplyForm,
+    form_of,
+    own_replies,
+    reply_form,
+)
 from kstate.codec.hints import NoReplyType, reply_annotation
 from kstate.codec.jsonform import encode_json
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, Envelopes, encode_envelope
@@ -30,13 +39,7 @@ from kstate.core.messages import (
     GetState,
     Snapshot,
 )
-from kstate.errors import (
-    BadCommand,
-    DecodeError,
-    DefinitionError,
-    EncodeError,
-    UnknownSchema,
-)
+from kstate.errors import BadCommand, DecodeError, DefinitionError, EncodeError, UnknownSchema
 
 Encode = Callable[[Any], bytes]
 
@@ -96,7 +99,10 @@ class AvroCodec:
         self._encode_state = state
         self._encode_replies = {
             cls: _reply_encoder(reply, cls, encoder) for cls, reply in forms.replies.items()
-        } | {GetState: state}
+        }
+        # a number has no schema that a registry would have to know
+        own = {cls: _reply_encoder(form, cls, _single) for cls, form in own_replies().items()}
+        self._encode_replies |= own | {GetState: state}
         self._sent: dict[tuple[str, type], Encode] = {
             (self.processor, cls): encoder(form) for cls, form in forms.commands.items()
         }
@@ -197,7 +203,7 @@ class AvroCodec:
             return self.decode_state(value)
         decode = self._replies.get(command_class)
         if decode is None:
-            form = self._forms.replies.get(command_class)
+            form = self._forms.replies.get(command_class) or own_replies().get(command_class)
             if form is None:
                 raise DecodeError(f"{command_class.__qualname__} is no command of {self.processor}")
             decode = self._replies[command_class] = _reply_decoder(form, command_class, self.book)
@@ -225,8 +231,12 @@ class AvroCodec:
             return envelope
         return Snapshot(
             envelope.seq, self.decode_state(state), envelope.version, envelope.journal_offset,
-            envelope.at, envelope.deleted, envelope.recent,
+            envelope.at, envelope.deleted, envelope.recent, envelope.removed, envelope.erased,
         )  # fmt: skip
+
+    def decode_envelope(self, value: bytes | None) -> Snapshot:
+        """See `kstate.core.codec.Codec`."""
+        return self._envelopes.decode(value)[0]
 
     def snapshot_version(self, value: bytes | None) -> int:
         """See `kstate.core.codec.Codec`."""
@@ -329,6 +339,10 @@ def reader_of(family: Family, value: bytes | None) -> Read:
     if value and value[0] == 0 and len(value) >= CONFLUENT_BYTES:
         raise Malformed(NEEDS_REGISTRY, "not-avro")
     return family.reader(value)
+
+
+def _single(form: Form) -> Encode:
+    return form.encode
 
 
 def _reply_encoder(

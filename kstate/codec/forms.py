@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from kstate.codec.book import Book
@@ -26,6 +27,7 @@ from kstate.codec.shapes import (
 )
 from kstate.codec.wire import Malformed
 from kstate.codec.writers import MAGIC, Written, header, parse
+from kstate.core.messages import RESERVED_NAMESPACE, Erase, Rebuild
 
 HEADER_BYTES = 10
 
@@ -94,6 +96,12 @@ def reply_form(
     full = f"{namespace_of(processor)}.{command.__name__}.Reply"
     carried = Record(wrapper, full, [Field("value", shape)])
     return ReplyForm(_form(carried, "reply", *names_of), wrapper)
+
+
+@cache
+def own_replies() -> dict[type, ReplyForm]:
+    """The forms of the replies to reserved commands that are the same for all processors."""
+    return {cls: reply_form(int, RESERVED_NAMESPACE, cls) for cls in (Erase, Rebuild)}
 
 
 def _has_bare_logical(shape: Shape) -> bool:

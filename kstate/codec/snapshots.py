@@ -14,7 +14,7 @@ from kstate.codec.writers import MAGIC, header, parse
 from kstate.core.messages import Recent, Snapshot
 from kstate.errors import DecodeError, EncodeError
 
-SNAPSHOT_SCHEMA: Final[dict[str, Any]] = {
+FIRST_SCHEMA: Final[dict[str, Any]] = {
     "type": "record",
     "name": "Snapshot",
     "namespace": "kstate",
@@ -52,7 +52,18 @@ SNAPSHOT_SCHEMA: Final[dict[str, Any]] = {
         },
     ],
 }
+"""The envelope before events could be removed."""
+SNAPSHOT_SCHEMA: Final[dict[str, Any]] = {
+    **FIRST_SCHEMA,
+    "fields": [
+        *FIRST_SCHEMA["fields"],
+        {"name": "removed", "type": "long", "default": 0},
+        {"name": "erased", "type": "long", "default": 0},
+    ],
+}
 _HEAD = header(SNAPSHOT_SCHEMA)
+_HEADS = (_HEAD, header(FIRST_SCHEMA))
+"""Of envelopes that begin with seq and version."""
 _INT32 = 2**31
 
 
@@ -83,7 +94,11 @@ def encode_envelope(snapshot: Snapshot, state: bytes | None) -> bytes:
                 _number(recent.at, "recent[…].at"),
                 _optional(recent.reply, "recent[…].reply"),
             )
-    parts.append(b"\0")
+    parts += (
+        b"\0",
+        _number(snapshot.removed, "removed"),
+        _number(snapshot.erased, "erased"),
+    )
     return b"".join(parts)
 
 
@@ -106,7 +121,10 @@ class Envelopes:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._readers = {_HEAD: compile_decoder(parse(SNAPSHOT_SCHEMA), GENERIC, "Snapshot").read}
+        self._readers = {
+            header(schema): compile_decoder(parse(schema), GENERIC, "Snapshot").read
+            for schema in (SNAPSHOT_SCHEMA, FIRST_SCHEMA)
+        }
 
     def decode(self, value: bytes | None) -> tuple[Snapshot, bytes | None]:
         """The envelope with ``state=None``, and the bytes of the state; raises `DecodeError`."""
@@ -122,6 +140,7 @@ class Envelopes:
                 seq=fields["seq"], state=None, version=fields["version"],
                 journal_offset=fields["journal_offset"], at=fields["at"],
                 deleted=fields["deleted"], recent=recent,
+                removed=fields.get("removed", 0), erased=fields.get("erased", 0),
             )  # fmt: skip
             return envelope, fields["state"]
         except FAULTS as error:
@@ -131,7 +150,7 @@ class Envelopes:
 
     def version(self, value: bytes | None) -> int:
         """Only the version: the second field; raises `DecodeError`."""
-        if value is None or value[:HEADER_BYTES] != _HEAD:
+        if value is None or value[:HEADER_BYTES] not in _HEADS:
             return self.decode(value)[0].version
         try:
             _, pos = read_long(value, HEADER_BYTES)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kstate.core.context import Effect
 from kstate.core.entity import Entity
 from kstate.core.messages import Write
+
+if TYPE_CHECKING:
+    from kstate.core.removal import Gone
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class Counts:
     snapshots: int = 0
     snapshots_failed: int = 0  # automatic ones whose state does not encode
     evicted: int = 0
+    erased: int = 0  # entities
+    removed: int = 0  # events, by tombstones
 
     def add(self, other: Counts) -> None:
         for each in fields(self):
@@ -69,6 +74,7 @@ class Batch:
         "evicting",
         "faults",
         "floor",
+        "gone",
         "grown",
         "moved",
         "next",
@@ -78,6 +84,7 @@ class Batch:
         "snapshots",
         "source",
         "stuck",
+        "tombstones",
         "writes",
     )
 
@@ -95,6 +102,8 @@ class Batch:
         self.due: dict[bytes, None] = {}  # keys that have enough events for the next snapshot
         self.covers: dict[bytes, int] = {}  # key → seq of its newest snapshot in this batch
         self.evicting: list[bytes] = []
+        self.gone: dict[bytes, Gone] = {}  # of entities with events that it removes
+        self.tombstones = 0  # for events
         self.stuck: dict[bytes, int] = {}  # key → seq at which its snapshot did not encode
         self.writes: list[Write] = []
         self.snapshots: dict[bytes, bytes] = {}

@@ -53,5 +53,8 @@ class Codec(Protocol):
     def decode_snapshot(self, value: bytes) -> Snapshot:
         """A snapshot envelope; raises `DecodeError`."""
 
+    def decode_envelope(self, value: bytes) -> Snapshot:
+        """A snapshot envelope without its state, which stays None; raises `DecodeError`."""
+
     def snapshot_version(self, value: bytes) -> int:
         """Only the envelope's ``version``, without decoding the state; raises `DecodeError`."""

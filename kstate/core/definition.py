@@ -16,6 +16,22 @@ OnError = Literal["dead_letter", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
+class AfterSnapshot:
+    """Of the events that a snapshot covers, the newest so many are kept; at least 1."""
+
+    events: int
+
+
+def after_snapshot(events: int) -> AfterSnapshot:
+    """For ``keep``: of the events that an entity's newest snapshot covers, the newest so many stay
+    in the journal, at least 1, and older ones are removed."""
+    return AfterSnapshot(events)
+
+
+Keep = Literal["all"] | AfterSnapshot
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """One kind of persistent process.
 
@@ -35,3 +51,4 @@ class Definition:
     snapshot_version: int
     on_error: OnError
     snapshot_adapters: tuple[SnapshotAdapter, ...] = ()
+    keep: int | None = None  # events behind a snapshot that stay in the journal; None: all

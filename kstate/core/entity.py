@@ -103,8 +103,10 @@ def prune(window: Window, policy: Policy, now: int) -> None:
         del window[first]
 
 
-def snapshot_of(machine: Machine, subject: Entity, journal_offset: int, now: int) -> Snapshot:
-    """The envelope of an entity as it stands, staged or committed."""
+def snapshot_of(
+    machine: Machine, subject: Entity, journal_offset: int, now: int, removed: int, erased: int
+) -> Snapshot:
+    """The envelope of an entity as it stands, staged or committed; see `Snapshot`."""
     window = dict(subject.recent)
     prune(window, machine.policy, now)
     return Snapshot(
@@ -115,4 +117,6 @@ def snapshot_of(machine: Machine, subject: Entity, journal_offset: int, now: int
         at=now,
         deleted=subject.deleted,
         recent=window,
+        removed=removed,
+        erased=erased,
     )

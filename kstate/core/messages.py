@@ -61,6 +61,26 @@ class GetState(Command[Any]):
 
 
 @dataclass(frozen=True, slots=True)
+class Erase(Command[int]):
+    """Reserved command: the owner removes an entity's past; the reply is the seq it reaches to.
+
+    What takes more tombstones than a batch may have goes on with another command, which has
+    ``upto``: of the past up to that seq what is left is removed, and the state is let alone.
+    """
+
+    upto: int = 0  # 0: all events there are, and the state
+    asked: str = ""  # the id of the command that began it: the reply bears it
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild(Command[int]):
+    """Reserved command without a persist id, to a partition: its owner folds every state anew.
+
+    The reply is how many snapshots it wrote.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Reserved event of a command that only sent: it makes the command count as executed."""
 
@@ -71,7 +91,7 @@ class Deleted:
 
 
 RESERVED_EVENTS: tuple[type, ...] = (Noted, Deleted)
-RESERVED_COMMANDS: tuple[type, ...] = (GetState,)
+RESERVED_COMMANDS: tuple[type, ...] = (GetState, Erase, Rebuild)
 RESERVED_NAMESPACE = "kstate"
 """Avro namespace of the reserved types; no processor may bear this name."""
 
@@ -93,7 +113,9 @@ class Snapshot:
     """The snapshot envelope: an entity as of ``seq``.
 
     ``journal_offset`` is a lower bound of the offset of the first event after it.  ``recent`` maps
-    16-byte hashes of command ids to what is remembered of them, oldest first.
+    16-byte hashes of command ids to what is remembered of them, oldest first.  Events up to
+    ``removed`` have tombstones in the journal.  After ``erased`` the state began anew: what came
+    before was erased.
     """
 
     seq: int
@@ -103,6 +125,8 @@ class Snapshot:
     at: int  # milliseconds since the epoch
     deleted: bool
     recent: Mapping[bytes, Recent]
+    removed: int = 0
+    erased: int = 0
 
 
 class Progress(NamedTuple):

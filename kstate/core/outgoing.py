@@ -89,6 +89,23 @@ class Outgoing:
             writes.append(Write(self._targets[name], None, key, value, headers, now))
         return writes
 
+    def tombstone(self, key: bytes, seq: int, now: int) -> Write:
+        """What removes an event from the journal."""
+        return new_write((self._journal, self._partition, event_key(key, seq), None, [], now))
+
+    def to_itself(self, record: Record, envelope: Envelope, value: bytes, now: int) -> Write:
+        """A command for the same entity that goes on with this one and is to answer for it."""
+        command_id = derived_command_id(self._machine.name, envelope.command_id, 0)
+        headers: Headers = [("command-id", command_id)]
+        for name, header in (
+            ("reply-to", envelope.reply_to),
+            ("reply-partition", envelope.reply_partition),
+            ("traceparent", envelope.traceparent),
+        ):
+            if header is not None:
+                headers.append((name, header))
+        return Write(self._topics.commands, self._partition, record.key, value, headers, now)
+
     def snapshot(self, key: bytes, value: bytes, now: int) -> Write:
         """A snapshot record."""
         return Write(self._topics.snapshots, self._partition, key, value, [], now)

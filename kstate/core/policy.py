@@ -22,6 +22,7 @@ class Policy:
     window_ms: int = 600_000  # how long a command id is remembered
     window_ids: int = 64  # how many command ids an entity remembers
     kept_reply_bytes: int = 512  # a larger reply is not kept for duplicates
+    max_tombstones: int = 1_000  # that a batch writes for events which are to be removed
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

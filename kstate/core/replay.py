@@ -16,11 +16,15 @@ from kstate.core.topics import decode_persist_id, parse_event_key
 from kstate.errors import BadPersistId, JournalError, KStateError
 
 
+class FoldFailed(KStateError):
+    """A fold or ``init`` raised while the journal was read."""
+
+
 def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) -> None:
     """Folds the event with ``seq`` into the entity, whose next event it must be.
 
     Raises `JournalError` for a hole or a repeated seq, `DecodeError` for an unreadable event, and
-    `KStateError` when the fold raises: an entity that cannot be rebuilt must not be served.
+    `FoldFailed` when the fold raises: an entity that cannot be rebuilt must not be served.
     """
     if seq != entity.seq + 1:
         kind = "is repeated" if seq <= entity.seq else f"follows {entity.seq}"
@@ -32,7 +36,7 @@ def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) 
     try:
         entity.state = machine.fold(entity.persist_id, entity.state, event)
     except Exception as error:
-        raise KStateError(
+        raise FoldFailed(
             f"the fold of {names_of(event)} raised for {entity.persist_id!r} at seq {seq}: "
             f"{type(error).__name__}: {error}"
         ) from error
@@ -135,7 +139,7 @@ class Replay:
         try:
             return self._shard.enter(key, persist_id)
         except Failed as failed:
-            raise KStateError(
+            raise FoldFailed(
                 f"init raised for {persist_id!r}: {type(failed.cause).__name__}: {failed}"
             ) from failed.cause
 

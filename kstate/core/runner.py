@@ -8,8 +8,10 @@ from kstate.core.batch import Batch, CommittedEvent, Fault
 from kstate.core.context import Context, Machine, execute
 from kstate.core.entity import Entity, snapshot_of
 from kstate.core.envelope import Envelope, hash_command_id
-from kstate.core.messages import GetState, Recent, Record, new_recent
+from kstate.core.erasure import Erasure
+from kstate.core.messages import Erase, GetState, Recent, Record, new_recent
 from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
+from kstate.core.removal import Gone, Removal
 from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
 
 NEVER = 2**63
@@ -38,8 +40,12 @@ class Runner:
     Checks come in the order duplicate, expected seq, content, handler.
     """
 
-    def __init__(self, machine: Machine, partition: int, outgoing: Outgoing) -> None:
+    def __init__(
+        self, machine: Machine, partition: int, outgoing: Outgoing, removal: Removal
+    ) -> None:
         self.publish = False  # whether anyone subscribes to committed events
+        self._removal = removal
+        self._erasure = Erasure(self, machine, outgoing, removal)
         self._machine = machine
         self._partition = partition
         self._outgoing = outgoing
@@ -59,11 +65,14 @@ class Runner:
             return
         if envelope.expected is not None and envelope.expected_seq() != staged.seq:
             batch.counts.conflicts += 1
-            self._answer(batch, envelope, CONFLICT, None, staged.seq)
+            self.answer(batch, envelope, CONFLICT, None, staged.seq)
             return
         command = self._decode(record.value, envelope.content_type, envelope.type_name)
         if type(command) is GetState:
             self._tell_state(batch, envelope, staged)
+            return
+        if type(command) is Erase:
+            self._erase(batch, record, envelope, staged, hashed, command)
             return
         self._execute(batch, record, envelope, staged, hashed, command)
 
@@ -103,7 +112,7 @@ class Runner:
         except Rejected as no:
             batch.counts.rejected += 1
             code, reason = _words(no)
-            self._answer(batch, envelope, REJECTED, None, staged.seq, code, reason)
+            self.answer(batch, envelope, REJECTED, None, staged.seq, code, reason)
             return
         except SystemExit as error:
             # it would end every worker that comes to this command
@@ -120,7 +129,7 @@ class Runner:
         if context._effects:
             batch.effects += context._effects
         if snapshot is not None:
-            self.put_snapshot(batch, record.key or b"", staged, snapshot)
+            self.put_snapshot(batch, record.key or b"", staged, *snapshot)
         if route is not None:
             batch.writes.append(
                 self._outgoing.reply(
@@ -178,7 +187,7 @@ class Runner:
     def _repeat(self, batch: Batch, envelope: Envelope, known: Recent) -> None:
         batch.counts.duplicates += 1
         status = DUPLICATE if known.reply is None else OK
-        self._answer(batch, envelope, status, known.reply, known.seq)
+        self.answer(batch, envelope, status, known.reply, known.seq)
 
     def _tell_state(self, batch: Batch, envelope: Envelope, staged: Entity) -> None:
         try:
@@ -186,11 +195,25 @@ class Runner:
             if len(value) > self._max_bytes:
                 raise RecordTooLarge("the state", len(value), self._max_bytes)
         except EncodeError as error:
-            self._answer(batch, envelope, ERROR, None, staged.seq, "state", str(error))
+            self.answer(batch, envelope, ERROR, None, staged.seq, "state", str(error))
             return
-        self._answer(batch, envelope, OK, value, staged.seq)
+        self.answer(batch, envelope, OK, value, staged.seq)
 
-    def _answer(
+    def _erase(
+        self,
+        batch: Batch,
+        record: Record,
+        envelope: Envelope,
+        staged: Entity,
+        hashed: bytes,
+        command: Erase,
+    ) -> None:
+        try:
+            self._erasure.run(batch, record, envelope, staged, hashed, command)
+        except Exception as error:
+            raise Failed(error) from error
+
+    def answer(
         self,
         batch: Batch,
         envelope: Envelope,
@@ -200,6 +223,7 @@ class Runner:
         code: str = "",
         error: str = "",
     ) -> None:
+        """Makes a reply part of the batch, if one is asked for and may be written."""
         if envelope.reply_to is None:
             return
         route = self._outgoing.route(envelope)
@@ -251,14 +275,15 @@ class Runner:
         batch.writes.append(self._outgoing.dead_letter(record, error, batch.now))
         batch.counts.dead_letters += 1
         batch.faults.append(Fault("command", self._partition, record.offset, record.key, error))
-        self._answer(batch, envelope, ERROR, None, seq, code, reason)
+        self.answer(batch, envelope, ERROR, None, seq, code, reason)
 
     # -- snapshots ---------------------------------------------------------------------------
 
     def _requested_snapshot(
         self, batch: Batch, context: Context[Any], staged: Entity, hashed: bytes, recent: Recent
-    ) -> bytes:
-        """The snapshot that the command itself asks for, as of its last event."""
+    ) -> tuple[bytes, Gone]:
+        """The snapshot that the command itself asks for, as of its last event, and what of its past
+        is gone with it."""
         trial = Entity(staged.persist_id, context._state)
         trial.seq = context._seq
         trial.deleted = context._deleted or (staged.deleted and not context._events)
@@ -266,18 +291,27 @@ class Runner:
         if context._events:
             trial.recent.pop(hashed, None)  # it may have left the window
             trial.recent[hashed] = recent
-        return self.encode_snapshot(batch, trial)
+        gone = self._removal.behind(batch, staged.persist_id.encode(), trial.seq)
+        return self.encode_snapshot(batch, trial, gone), gone
 
-    def encode_snapshot(self, batch: Batch, subject: Entity) -> bytes:
-        """An entity's envelope; raises `EncodeError`."""
-        snapshot = snapshot_of(self._machine, subject, batch.floor, batch.now)
+    def encode_snapshot(self, batch: Batch, subject: Entity, gone: Gone) -> bytes:
+        """An entity's envelope, with ``gone`` of its past; raises `EncodeError`."""
+        snapshot = snapshot_of(self._machine, subject, batch.floor, batch.now, *gone)
         value = self._machine.codec.encode_snapshot(snapshot)
         if len(value) > self._max_bytes:
             raise RecordTooLarge("the snapshot", len(value), self._max_bytes)
         return value
 
-    def put_snapshot(self, batch: Batch, key: bytes, subject: Entity, value: bytes) -> None:
-        """Makes a snapshot part of the batch."""
+    def snapshot(self, batch: Batch, key: bytes, subject: Entity) -> None:
+        """Snapshots an entity, and removes what may go behind it; raises `EncodeError`."""
+        gone = self._removal.behind(batch, key, subject.seq)
+        value = self.encode_snapshot(batch, subject, gone)
+        self.put_snapshot(batch, key, subject, value, gone)
+
+    def put_snapshot(
+        self, batch: Batch, key: bytes, subject: Entity, value: bytes, gone: Gone
+    ) -> None:
+        """Makes a snapshot that was encoded part of the batch, and the removal it tells of."""
         if key in batch.overlay:
             batch.grown += len(value) - subject.size
             subject.size = len(value)
@@ -288,6 +322,7 @@ class Runner:
         batch.snapshots[key] = value
         batch.counts.snapshots += 1
         batch.writes.append(self._outgoing.snapshot(key, value, batch.now))
+        self._removal.remove(batch, key, gone)
 
 
 def _words(no: Rejected) -> tuple[str, str]:

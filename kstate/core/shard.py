@@ -19,6 +19,8 @@ from kstate.core.envelope import Envelope
 from kstate.core.messages import Progress, Record, Snapshot
 from kstate.core.outgoing import Outgoing
 from kstate.core.partition import partition_for
+from kstate.core.rebuilt import Rebuilt
+from kstate.core.removal import MORE_AT_ONCE, Removal
 from kstate.core.runner import Failed, Runner
 from kstate.core.topics import Topics, decode_persist_id
 from kstate.errors import BadCommand, DecodeError, EncodeError
@@ -79,7 +81,9 @@ class Shard:
         self.source = -1  # command offset of the newest event, as committed
         self.entity_count = 0
         self.counts = Counts()
-        self.runner = Runner(machine, partition, outgoing)
+        self.rebuilt = Rebuilt()
+        self.removal = Removal(machine, outgoing)
+        self.runner = Runner(machine, partition, outgoing, self.removal)
         self._partitions = partitions
         self._outgoing = outgoing
         self._journal = (topics.journal, partition)
@@ -96,8 +100,8 @@ class Shard:
         """Runs one command at time ``now`` (ms since the epoch) on the batch.
 
         Raises `ProcessorStopped` under that policy, with nothing of the command staged;
-        `UnreadableSnapshot`; what the load of a snapshot raises; and nothing for any content of the
-        record.
+        `UnreadableSnapshot` and `RebuildAsked`, likewise; what the load of a snapshot raises; and
+        nothing for any content of the record.
         """
         batch = self.batch
         batch.now = now
@@ -130,10 +134,14 @@ class Shard:
         self.batch.next = record.offset + 1
 
     def _stage(self, record: Record, envelope: Envelope) -> Entity | None:
-        """The entity on the overlay; None when the command was forwarded to its partition."""
+        """The entity on the overlay; None for a command forwarded to its partition, or to none."""
         key = record.key or b""
         entity = self.entities.get(key)
         if entity is None:
+            if record.key is None and self.rebuilt.answer(
+                self.machine, self.runner, self.batch, record, envelope
+            ):
+                return None
             persist_id = decode_persist_id(record.key)
             owner = partition_for(key, self._partitions)
             if owner != self.partition:
@@ -159,6 +167,8 @@ class Shard:
                 entity = Entity.restore(self.machine, persist_id, snapshot, len(value or b""))
         except Exception as error:
             raise Failed(error) from error
+        if snapshot is not None:
+            self.removal.entered(key, snapshot)
         self._bytes += entity.size
         self.entities[key] = entity
         return entity
@@ -193,7 +203,20 @@ class Shard:
         for key in [each for each in self.batch.moved if each in self.stuck]:
             self._snapshot(key)
         self._shorten_tail()
+        if self.removal.waiting and self.batch.counts.commands:
+            self._remove_more()
         self._evict()
+
+    def cover(self, count: int) -> None:
+        """Snapshots up to so many of the entities whose newest events no snapshot covers."""
+        for key in list(self.uncovered)[:count]:
+            self._snapshot(key)
+
+    def _remove_more(self) -> None:
+        """Goes on where the last batches had no room for all tombstones."""
+        for key in list(self.removal.waiting)[:MORE_AT_ONCE]:
+            if not self._covered(key) and not self._snapshot(key):
+                del self.removal.waiting[key]  # until it encodes again
 
     def _snapshot(self, key: bytes) -> bool:
         """Snapshots an entity for the policy; False when it does not encode, which is told once."""
@@ -203,14 +226,13 @@ class Shard:
         if key in batch.stuck or (known is not None and subject.seq < known.retry_seq):
             return False
         try:
-            value = self.runner.encode_snapshot(batch, subject)
+            self.runner.snapshot(batch, key, subject)
         except EncodeError as error:
             batch.counts.snapshots_failed += 1
             batch.stuck[key] = subject.seq
             if known is None:
                 batch.faults.append(Fault("snapshot", self.partition, -1, key, error))
             return False
-        self.runner.put_snapshot(batch, key, subject, value)
         return True
 
     def _shorten_tail(self) -> None:
@@ -280,8 +302,10 @@ class Shard:
         if self._ranks():
             for key in batch.overlay:
                 entities.move_to_end(key)
+        self.removal.commit(batch)
         for key in batch.evicting:
             self._bytes -= self.entities.pop(key).size
+            self.removal.left(key)
         if batch.stuck:
             self._set_aside(batch.stuck)
         batch.counts.evicted += len(batch.evicting)

@@ -12,16 +12,20 @@ from kstate.config import Config
 from kstate.core.batch import Batch, Counts, Fault
 from kstate.core.context import Machine
 from kstate.core.outgoing import Outgoing
+from kstate.core.rebuilt import RebuildAsked, Rebuilt
+from kstate.core.replay import FoldFailed
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
-from kstate.errors import StoreCorrupt
+from kstate.errors import DecodeError, JournalError, StoreCorrupt
 from kstate.log.port import Assignment, Log, Member
 from kstate.runtime.checkpoints import Checkpoints
 from kstate.runtime.recovery import Recovery
-from kstate.runtime.snapshots import Snapshots
+from kstate.runtime.snapshots import Effort, Snapshots
 from kstate.runtime.standby import Standby
 from kstate.runtime.startup import Surroundings
 from kstate.store.port import Checkpoint, PartitionStore, Store
+
+NOT_REBUILT = Rebuilt()
 
 logger = logging.getLogger("kstate.worker")
 
@@ -122,8 +126,15 @@ class Partitions:
 
     # -- tenures -----------------------------------------------------------------------------
 
-    def take(self, assignment: Assignment, member: Member, *, thorough: bool = False) -> None:
-        """Begins the recovery of a partition that was assigned; ``thorough``: see `Snapshots`."""
+    def take(
+        self,
+        assignment: Assignment,
+        member: Member,
+        *,
+        effort: Effort = "heads",
+        rebuilt: Rebuilt = NOT_REBUILT,
+    ) -> None:
+        """Begins the recovery of a partition that was assigned; ``effort``: see `Snapshots`."""
         number = assignment.partition
         store = self._standby.release(number)
         if store is None:
@@ -134,7 +145,8 @@ class Partitions:
         )
         shard = Shard(self._machine, number, around.partitions, self._topics, outgoing, store.get)
         shard.runner.publish = self.publish
-        snapshots = self._snapshots_of(number, store, thorough)
+        shard.rebuilt = rebuilt
+        snapshots = self._snapshots_of(number, store, effort)
         recovery = Recovery(
             self._log,
             member,
@@ -149,7 +161,7 @@ class Partitions:
         self._owned[number] = Partition(assignment, member, shard, store, recovery, began)
 
     def _snapshots_of(
-        self, number: int, store: PartitionStore, thorough: bool = False
+        self, number: int, store: PartitionStore, effort: Effort = "heads"
     ) -> Snapshots:
         around = self._surroundings
         return Snapshots(
@@ -160,7 +172,7 @@ class Partitions:
             around.snapshots_identity,
             around.tombstone_age_ms,
             self._clock,
-            thorough,
+            effort,
         )
 
     def _open(self, number: int) -> PartitionStore:
@@ -172,12 +184,19 @@ class Partitions:
             self._store.destroy(topic, number)
             return self._store.open(topic, number)
 
-    def rebuild(self, number: int, cause: UnreadableSnapshot) -> None:
-        """Drops a partition's memory and recovers it anew, with a look at each snapshot."""
-        owned = self._owned[number]
+    def rebuild(self, number: int, cause: UnreadableSnapshot | RebuildAsked) -> None:
+        """Drops a partition's memory and recovers it anew, with a look at each snapshot, or, when
+        it was asked for, without them."""
         logger.info("%s:%d is rebuilt: %s", self._topics.snapshots, number, cause)
+        if isinstance(cause, RebuildAsked):
+            self._retake(number, "anew", Rebuilt(cause.offset))
+        else:
+            self._retake(number, "thorough")
+
+    def _retake(self, number: int, effort: Effort, rebuilt: Rebuilt = NOT_REBUILT) -> None:
+        owned = self._owned[number]
         self.lose(number)
-        self.take(owned.assignment, owned.member, thorough=True)
+        self.take(owned.assignment, owned.member, effort=effort, rebuilt=rebuilt)
 
     def recover(self, deadline: float) -> list[Fault]:
         """Advances the recoveries until ``deadline`` (monotonic seconds); what is to be told."""
@@ -189,9 +208,21 @@ class Partitions:
             try:
                 done = recovery.advance(deadline)
             except UnreadableSnapshot as error:
-                if recovery.snapshots.thorough:  # it has read each of them: there is no other way
+                if (
+                    recovery.snapshots.effort != "heads"
+                ):  # it has read each of them: there is no other way
                     raise error.cause from error
                 self.rebuild(number, error)
+                continue
+            except (JournalError, DecodeError, FoldFailed) as error:
+                if recovery.snapshots.effort != "anew":
+                    raise
+                # the snapshots tell what the journal cannot: who asked for it is told
+                logger.warning(
+                    "%s:%d cannot be folded anew: %s", self._topics.journal, number, error
+                )
+                rebuilt = owned.shard.rebuilt._replace(fault=str(error))
+                self._retake(number, "heads", rebuilt)
                 continue
             if done:
                 faults += recovery.faults

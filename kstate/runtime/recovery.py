@@ -25,6 +25,8 @@ STALL_S = 60.0
 ORPHAN_S = 0.5
 """After how long the previous owner is looked for whose transaction holds the progress back."""
 CHUNK = 2_000
+RENEWED_AT_ONCE = 500
+"""Snapshots in one transaction, of those that are made anew."""
 WAIT_S = 0.02
 
 logger = logging.getLogger("kstate.recovery")
@@ -36,8 +38,9 @@ Clock = Callable[[], float]
 class Recovery:
     """One takeover, advanced in slices so that the membership and other partitions live on.
 
-    When a snapshot was passed over (see `Snapshots`), the journal is read from its start.  Unless
-    ``snapshots`` are thorough, `advance` may raise `UnreadableSnapshot`.
+    When a snapshot was passed over (see `Snapshots`), the journal is read from its start.  When
+    they look at heads alone, `advance` may raise `UnreadableSnapshot`.  When they are made anew,
+    each state that was folded is snapshotted in the end.
     """
 
     def __init__(
@@ -114,6 +117,8 @@ class Recovery:
         start = max(low_water, journal.start)
         yield from self._read(self._topics.journal, start, journal.end, self._fold)
         self._replay.end()
+        if self.snapshots.effort == "anew":
+            yield from self._renew()
         self._settle(parsed, journal.end)
 
     def _await_progress(self) -> Generator[bool, None, None]:
@@ -213,9 +218,23 @@ class Recovery:
         """Keeps memory bounded: what must leave it is snapshotted, in a transaction of its own."""
         shard = self._shard
         shard.close(int(self._clock() * 1000))
+        if shard.batch.evicting or shard.batch.stuck:
+            self._commit()
+
+    def _renew(self) -> Generator[bool, None, None]:
+        """Snapshots what was folded, a number of entities per transaction."""
+        shard = self._shard
+        while shard.uncovered:
+            shard.batch.now = int(self._clock() * 1000)
+            shard.cover(RENEWED_AT_ONCE)
+            self._commit()
+            yield False
+        shard.rebuilt = shard.rebuilt._replace(snapshots=len(self.snapshots.renewed))
+
+    def _commit(self) -> None:
+        """Commits the snapshots of the shard's batch, for which no command ran."""
+        shard = self._shard
         batch = shard.batch
-        if not batch.evicting and not batch.stuck:
-            return
         ends: dict[tuple[str, int], int] = {}
         if batch.writes:
             writes = [*batch.writes, *self._again()]

@@ -1,13 +1,15 @@
 """The local store of a partition on its way up to date: what is kept of the snapshots topic.
 
 A snapshot of another ``snapshot_version``, or one that this code cannot read, is passed over: its
-entity is rebuilt from its events.
+entity is rebuilt from its events.  Of one that was erased before, from those that came since.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 from kstate.core.context import Machine
 from kstate.core.messages import Progress, Record
@@ -16,6 +18,11 @@ from kstate.errors import DecodeError, JournalError
 from kstate.store.port import Checkpoint, PartitionStore
 
 OTHER_VERSION = "is of another snapshot_version"
+ANEW = "is to be made anew"
+
+Effort = Literal["heads", "thorough", "anew"]
+"""What a recovery makes of snapshots: it looks at their versions alone; or at each state, too; or
+it takes none that the journal can replace."""
 
 logger = logging.getLogger("kstate.recovery")
 
@@ -23,8 +30,7 @@ logger = logging.getLogger("kstate.recovery")
 class Snapshots:
     """The store of one partition while the partition is taken over.
 
-    Whether a snapshot's state can be read is looked at only when ``thorough``; then the topic is
-    read from its start, whatever the store holds.
+    With more ``effort`` than for heads the topic is read from its start, whatever the store holds.
     """
 
     def __init__(
@@ -36,9 +42,9 @@ class Snapshots:
         identity: str,  # of the topic
         tombstone_age_ms: int,  # how long the topic keeps a tombstone
         clock: Callable[[], float],  # seconds since the epoch
-        thorough: bool,
+        effort: Effort,
     ) -> None:
-        self.thorough = thorough
+        self.effort = effort
         self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
         self.noted = 0  # the next command, as the newest checkpoint record that was read has it
@@ -70,11 +76,13 @@ class Snapshots:
             why = "it is ahead of the snapshots topic"
         elif now - checkpoint.at > self._tombstone_age_ms:
             why = "it is older than the snapshots topic keeps tombstones"
+        elif self.effort == "anew":
+            why = "its states are folded anew"
         else:
             # older marks stay true: snapshots only get newer; but its age stays, too, until it
             # lacks nothing: a deletion that was not read yet may be forgotten as early as before
             self.reached = checkpoint
-            if self.thorough:
+            if self.effort != "heads":
                 self.reached = self.reached._replace(snapshots_offset=0)
             return checkpoint
         logger.warning("the local store of %s:%d is rebuilt: %s", self._topic, self._partition, why)
@@ -107,10 +115,9 @@ class Snapshots:
                 changes[key] = value
             else:
                 self.passed_over[key] = reason
-                # an older one that can be read stays: the journal may go on from there
+                assert value is not None
                 older = changes[key] if key in changes else self._store.get(key)
-                if older is not None and self._unusable(older) is not None:
-                    changes[key] = None
+                changes[key] = self._base(value, older)
         self.reached = self.reached._replace(snapshots_offset=records[-1].offset + 1)
         self.keep(changes)
 
@@ -130,15 +137,37 @@ class Snapshots:
                 low_water=progress.low_water, processed=progress.offset, source=progress.source
             )
 
+    def _base(self, value: bytes, older: bytes | None) -> bytes | None:
+        """What the journal may go on from, of a snapshot that is passed over and an older one."""
+        codec = self._machine.codec
+        if older is not None and self._unusable(older) is not None:
+            older = None
+        try:
+            newest = codec.decode_envelope(value)
+        except DecodeError:
+            return older
+        erased = newest.erased
+        if not erased or (older is not None and codec.decode_envelope(older).seq > erased):
+            return older
+        # the state began anew there: what is older is of the life that was erased
+        version = self._machine.definition.snapshot_version
+        return codec.encode_snapshot(
+            replace(newest, seq=erased, state=None, deleted=True, version=version, recent={})
+        )
+
     def _unusable(self, value: bytes) -> str | None:
         """What is wrong with a snapshot; None when there is nothing, as far as it was looked at."""
         codec = self._machine.codec
         expected = version = self._machine.definition.snapshot_version
         try:
             version = codec.snapshot_version(value)
-            if version == expected and not self.thorough:
+            if version == expected and self.effort == "heads":
                 return None
             snapshot = codec.decode_snapshot(value)
+            if version == expected and self.effort == "anew":
+                # behind a snapshot that let events go there is no way back
+                kept = snapshot.deleted or snapshot.removed > snapshot.erased
+                return None if kept else ANEW
         except DecodeError as error:
             return f"cannot be read ({error})" if version == expected else OTHER_VERSION
         # a deleted entity has no state that other folds would have made otherwise
@@ -166,6 +195,8 @@ class Snapshots:
 
     def tell_passed_over(self) -> None:
         """Says how many snapshots were passed over, and why."""
+        if self.effort == "anew":
+            return  # it was asked for
         reasons = self.passed_over.values()
         of_another_version = sum(reason is OTHER_VERSION for reason in reasons)
         if of_another_version:

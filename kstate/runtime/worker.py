@@ -17,6 +17,7 @@ from kstate.config import Config
 from kstate.core.batch import Batch, CommittedEvent, Counts
 from kstate.core.context import Machine
 from kstate.core.messages import Write
+from kstate.core.rebuilt import RebuildAsked
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
@@ -316,7 +317,7 @@ class Worker:
                 enter(partition, offset)
                 try:
                     shard.step(record, now)
-                except UnreadableSnapshot as error:
+                except (UnreadableSnapshot, RebuildAsked) as error:
                     del shards[partition]
                     if count > ahead:  # records of the partition may be among those on their way
                         member.abort()
@@ -332,11 +333,12 @@ class Worker:
                     member.write_ahead(each.batch.take_writes())
         return set(shards)
 
-    def _rebuild(self, partition: int, error: UnreadableSnapshot) -> None:
+    def _rebuild(self, partition: int, error: UnreadableSnapshot | RebuildAsked) -> None:
         """Recovers one partition anew; what it had not committed runs again."""
-        self._rebuilds += 1
-        if self._rebuilds > MAX_REBUILDS:
-            raise error.cause from error
+        if isinstance(error, UnreadableSnapshot):
+            self._rebuilds += 1
+            if self._rebuilds > MAX_REBUILDS:
+                raise error.cause from error
         self.ready.clear()
         self._forget({partition})
         self._partitions.rebuild(partition, error)

@@ -85,7 +85,7 @@ def test_the_reserved_command_may_come_as_json() -> None:
 def test_an_unknown_type_is_told_the_known_ones(name: str | None) -> None:
     error = refusal(b"{}", name)
     assert error.code == "unknown-type"
-    assert "Deposit, GetState, Order" in str(error)
+    assert "Deposit, Erase, GetState, Order" in str(error)
     assert len(str(error)) < 300
 
 
