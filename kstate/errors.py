@@ -242,6 +242,18 @@ class JournalError(LogError):
 # -- the local store and the worker ------------------------------------------------------------
 
 
+class SnapshotsDiffer(JournalError):
+    """Snapshots are not what their events make."""
+
+    def __init__(self, entities: int) -> None:
+        self.entities = entities
+        super().__init__(
+            f"the snapshots of {entities} {'entity is' if entities == 1 else 'entities are'} not "
+            "what the events make: if folds were changed, raise snapshot_version, or write new "
+            "snapshots with kstate replay --rebuild"
+        )
+
+
 class StoreError(KStateError):
     """The local snapshot store cannot be used (in use, full disk, of a newer format)."""
 
@@ -262,3 +274,45 @@ class ProcessorStopped(KStateError):
     """A command failed and the processor's policy is ``on_error = "stop"``."""
 
     exit_code = 50
+
+
+# -- projections and event handlers --------------------------------------------------------------
+
+
+class ProjectionError(KStateError):
+    """A projection or its database is not as it must be."""
+
+    exit_code = 60
+
+
+class PartitionLost(ProjectionError):
+    """Another process has taken partitions of a projection over: nothing of the batch was written.
+
+    The process that gets it drops the partitions and reads their offsets again.
+    """
+
+    def __init__(self, name: str, partitions: Sequence[int]) -> None:
+        self.partitions = tuple(partitions)
+        listed = ", ".join(map(str, partitions))
+        super().__init__(
+            f"{name}: another process has the partitions {listed} now: nothing of the batch was "
+            "written"
+        )
+
+
+class ProjectionStopped(ProjectionError):
+    """An event failed, and the policy of its projection or handler is not to go on without it."""
+
+    exit_code = 61
+
+
+class ProjectionLate(ProjectionError):
+    """A projection had not seen a command's events in time: they come, if it is at work."""
+
+    exit_code = 62
+
+
+class DatabaseUnavailable(ProjectionError):
+    """The database of a projection cannot be reached now; trying again may help."""
+
+    exit_code = 63

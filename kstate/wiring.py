@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from kstate.client import Client, ProcessorRef
@@ -24,7 +24,7 @@ from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
 from kstate.errors import ConfigError, KStateError, NoSuchLog, SchemaError
-from kstate.log.port import Log
+from kstate.log.port import Log, Member
 from kstate.processor import Processor, definition_of
 from kstate.runtime.partitions import Partitions
 from kstate.runtime.schema_topic import SchemaTopic
@@ -32,6 +32,14 @@ from kstate.runtime.slot import Slot
 from kstate.runtime.startup import look_around, prepare_schemas, prepare_topics, warn_of
 from kstate.runtime.worker import Worker
 from kstate.store.port import Store
+
+if TYPE_CHECKING:
+    from kstate.event_handler import EventHandler
+    from kstate.projection.definition import Projection
+    from kstate.projection.handling import HandlerRunner
+    from kstate.projection.site import Site
+
+F = TypeVar("F")
 
 STORES = "kstate.stores"
 
@@ -270,3 +278,78 @@ def connect(
         return schemas.meta is not None  # it is written after the schemas of a first worker
 
     return Client(log, prefix, messages, machine, published)
+
+
+def load_follower(target: str, base: type[F]) -> type[F]:
+    """The projection or event handler at ``module:Class``; raises `ConfigError`."""
+    module_name, _, class_name = target.partition(":")
+    kind = "projection" if base.__name__ == "Projection" else "event handler"
+    if not class_name:
+        raise ConfigError(f"{target!r} names no {kind}: write module:Class")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # it lies where the user stands
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{target}: {module_name} cannot be imported ({error})") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, base) and found is not base):
+        raise ConfigError(f"{module_name} has no {kind} {class_name!r}")
+    return found
+
+
+def _seats(config: Config, log: Log, topic: str) -> Callable[[str], Member]:
+    """Seats in groups on a topic; the name in each is kept in the data directory."""
+    slots: dict[str, Slot] = {}
+
+    def join(group: str) -> Member:
+        if group not in slots:
+            slots[group] = Slot.take(config.data, group)  # until the process ends
+        return log.join(group, topic, slots[group].instance)
+
+    return join
+
+
+def build_projection(
+    config: Config, log: Log, projection: type[Projection], database: str | None = None
+) -> Site:
+    """A projection with all that it stands on; asks neither the log nor the database.
+
+    ``database`` is the URL, by default that of the class.  Raises `ConfigError`.
+    """
+    from kstate.projection.database import Database
+    from kstate.projection.definition import url_of
+    from kstate.projection.reading import Reading
+    from kstate.projection.site import Site
+
+    topics = Topics.of(projection.source.name, config.prefix)
+    registry = open_registry(config.schema_registry)
+    messages = codec_of(log, topics, projection.source, registry)[0]
+    return Site(
+        projection=projection(),
+        topics=topics,
+        log=log,
+        database=Database(url_of(projection, database)),
+        reading=Reading(messages, projection.source, projection.__kstate_handlers__),
+        join=_seats(config, log, topics.journal),
+        batch_records=config.batch_records,
+    )
+
+
+def build_handler(config: Config, log: Log, handler: type[EventHandler]) -> HandlerRunner:
+    """A process of an event handler; asks nothing of the log yet."""
+    from kstate.projection.following import journal_of
+    from kstate.projection.handling import HandlerRunner
+    from kstate.projection.reading import Reading
+
+    topics = Topics.of(handler.source.name, config.prefix)
+    registry = open_registry(config.schema_registry)
+    messages = codec_of(log, topics, handler.source, registry)[0]
+    join = _seats(config, log, topics.journal)
+    return HandlerRunner(
+        handler(),
+        log,
+        Reading(messages, handler.source, handler.__kstate_handlers__),
+        lambda: join(f"{topics.group}.handler.{handler.name}"),
+        lambda: journal_of(log, topics.journal, topics.group),
+    )

@@ -81,6 +81,16 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
         for name in ("query", "client", "replies", "async_client")
     ),
     (
+        "kstate.event_handler",
+        "an event handler's class imports the processor's and the checks it shares",
+        (*LOW, "kstate.processor", "kstate.projection.subjects"),
+    ),
+    (
+        "kstate.projection",
+        "who follows a journal sees ports, never adapters",
+        (*MIDDLE, "kstate.query", "kstate.projection", "kstate.event_handler"),
+    ),
+    (
         "kstate.wiring",
         "wiring imports everything below it",
         (
@@ -90,6 +100,8 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
             "kstate.runtime",
             "kstate.client",
             "kstate.query",
+            "kstate.projection",
+            "kstate.event_handler",
         ),
     ),
     (
@@ -108,6 +120,8 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
             "kstate.runtime",
             "kstate.client",
             "kstate.query",
+            "kstate.projection",
+            "kstate.event_handler",
             "kstate.aio",
         ),
     ),
@@ -223,6 +237,7 @@ def test_kstate_imports_neither_testing_nor_anything_outside() -> None:
 def test_the_package_offers_names_of_the_client_the_core_and_nothing_of_logs_and_stores() -> None:
     allowed = (
         *(*LOW, *DERIVATION, "kstate.processor", "kstate.wiring", "kstate.client", "kstate.query"),
+        *("kstate.projection", "kstate.event_handler"),
     )
     for line, module, _ in imports(KSTATE["kstate"]):
         fits = any(begins(module, each) for each in allowed)

@@ -20,7 +20,15 @@ COMMANDS = {
         "kstate.cli.dead_letters:dead_letters",
         "List the commands that failed, or send one again.",
     ),
+    "handler": (
+        "kstate.cli.handler:handler",
+        "Run event handlers, which tell the outside world of events.",
+    ),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
+    "projection": (
+        "kstate.cli.projection:projection",
+        "Run projections, look at them, pause, reset or rebuild them.",
+    ),
     "query": ("kstate.cli.query:query", "Read events by id or by tag, or list the ids."),
     "replay": ("kstate.cli.replay:replay", "Read the journal from a point on, or fold it."),
     "run": ("kstate.cli.run:run", "Run processors until SIGTERM or Ctrl-C."),
