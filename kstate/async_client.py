@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary, ref
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
@@ -16,6 +17,9 @@ from kstate.errors import CallTimeout
 from kstate.log.port import Sender
 from kstate.processor import Processor
 from kstate.query.events import StoredEvent
+from kstate.query.points import Point
+from kstate.query.wanted import EventType, Selection
+from kstate.replies import Answered
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -66,6 +70,29 @@ class AsyncClient:
         headers: Mapping[str, bytes] | None = None,
     ) -> R:
         """See `Client.call`."""
+        answered = await self.call_with_position(
+            processor,
+            persist_id,
+            command,
+            timeout=timeout,
+            command_id=command_id,
+            expected_seq=expected_seq,
+            headers=headers,
+        )
+        return answered.value
+
+    async def call_with_position(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        command: Command[R],
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Answered[R]:
+        """See `Client.call_with_position`."""
         began = time.monotonic()
         call = await asyncio.to_thread(
             self._client.begin, processor, persist_id, command, command_id, expected_seq, headers,
@@ -78,19 +105,20 @@ class AsyncClient:
             raise CallTimeout(call.command_id, timeout) from None
         finally:
             call.abandon()
-        result: R = call.result_of(record)
-        return result
+        answered: Answered[R] = call.answered(record)
+        return answered
 
     @overload
     async def state(
         self, processor: type[Processor[S]], persist_id: str, *, at_seq: int | None = ...,
-        timeout: float = ...,
+        at: Point | datetime | None = ..., timeout: float = ...,
     ) -> S: ...  # fmt: skip
 
     @overload
     async def state(
-        self, processor: str, persist_id: str, *, at_seq: int | None = ..., timeout: float = ...
-    ) -> Any: ...
+        self, processor: str, persist_id: str, *, at_seq: int | None = ...,
+        at: Point | datetime | None = ..., timeout: float = ...,
+    ) -> Any: ...  # fmt: skip
 
     async def state(
         self,
@@ -98,15 +126,26 @@ class AsyncClient:
         persist_id: str,
         *,
         at_seq: int | None = None,
+        at: Point | datetime | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> Any:
         """See `Client.state`."""
-        if at_seq is None:
+        if at_seq is None and at is None:
             with telling_of_state(processor, persist_id, timeout):
                 return await self.call(processor, persist_id, GetState(), timeout=timeout)
         return await asyncio.to_thread(
-            lambda: self._client.state(processor, persist_id, at_seq=at_seq)
+            lambda: self._client.state(processor, persist_id, at_seq=at_seq, at=at)
         )
+
+    def history(
+        self,
+        processor: type[Processor[S]],
+        persist_id: str,
+        start: Point | datetime | None = None,
+        end: Point | datetime | None = None,
+    ) -> AsyncIterator[tuple[StoredEvent, S]]:
+        """See `Client.history`."""
+        return _stepped(lambda _: self._client.history(processor, persist_id, start, end))
 
     async def ids(self, processor: ProcessorRef) -> list[str]:
         """See `Client.ids`."""
@@ -159,29 +198,44 @@ class AsyncEvents:
         *,
         from_seq: int = 1,
         to_seq: int | None = None,
+        since: datetime | None = None,
         live: bool = False,
     ) -> AsyncIterator[StoredEvent]:
-        """See `kstate.query.Journal.by_id`."""
+        """See `kstate.query.journal.Journal.by_id`."""
         return _stepped(
             lambda stop: self._client.journal(processor).by_id(
-                persist_id, from_seq=from_seq, to_seq=to_seq, live=live, stop=stop
+                persist_id, from_seq=from_seq, to_seq=to_seq, since=since, live=live, stop=stop
             )
         )
 
     def by_tag(
-        self, processor: ProcessorRef, tag: str, *, after: str | None = None, live: bool = False
+        self, processor: ProcessorRef, *tags: str, **selection: Unpack[Selection]
     ) -> AsyncIterator[StoredEvent]:
-        """See `kstate.query.Journal.by_tag`."""
-        return _stepped(
-            lambda stop: self._client.journal(processor).by_tag(
-                tag, after=after, live=live, stop=stop
-            )
-        )
+        """See `kstate.query.facade.Events.by_tag`."""
+        selection["any_of"] = (*tags, *selection.get("any_of", ()))
+        return self.all(processor, **selection)
+
+    def by_type(
+        self, processor: ProcessorRef, *events: EventType, **selection: Unpack[Selection]
+    ) -> AsyncIterator[StoredEvent]:
+        """See `kstate.query.facade.Events.by_type`."""
+        selection["types"] = (*events, *selection.get("types", ()))
+        return self.all(processor, **selection)
+
+    def all(
+        self, processor: ProcessorRef, **selection: Unpack[Selection]
+    ) -> AsyncIterator[StoredEvent]:
+        """See `kstate.query.facade.Events.all`."""
+        return _stepped(lambda stop: self._client.journal(processor).all(stop=stop, **selection))
+
+    async def wait_for(self, processor: ProcessorRef, position: str, timeout: float = 10.0) -> None:
+        """See `kstate.query.facade.Events.wait_for`."""
+        await asyncio.to_thread(self._client.events.wait_for, processor, position, timeout)
 
 
 async def _stepped(
-    begin: Callable[[Callable[[], bool]], Iterator[StoredEvent]],
-) -> AsyncIterator[StoredEvent]:
+    begin: Callable[[Callable[[], bool]], Iterator[T]],
+) -> AsyncIterator[T]:
     """Steps a blocking iterator in threads, one step at a time."""
     stopped = False
     iterator = await asyncio.to_thread(begin, lambda: stopped)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from kstate.client_calls import begin_call, command_write
 from kstate.client_commands import (
     caller_headers,
     check_handled,
@@ -15,25 +17,28 @@ from kstate.client_commands import (
     telling_of_state,
 )
 from kstate.client_links import Links
+from kstate.client_upkeep import Upkeep
 from kstate.codec.port import Messages
 from kstate.core.context import Machine
-from kstate.core.messages import Command, GetState, Headers, Write
-from kstate.core.topics import Topics, encode_persist_id
+from kstate.core.messages import Command, GetState, Headers, Record, Write
+from kstate.core.topics import Topics
 from kstate.errors import (
     CallTimeout,
     ConfigError,
     KStateError,
-    LogUnavailable,
-    NotSent,
     ProcessorAbsent,
 )
 from kstate.log.port import Log, Sender
 from kstate.processor import Processor, name_of
+from kstate.query.events import StoredEvent
 from kstate.query.facade import Events
 from kstate.query.journal import Journal
+from kstate.query.points import Point, point_of
 from kstate.query.processors import ProcessorRef as ProcessorRef
 from kstate.query.processors import missing
-from kstate.replies import Call
+from kstate.query.states import States
+from kstate.query.tail import Tail
+from kstate.replies import Answered, Call
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -47,7 +52,7 @@ Published = Callable[[Topics], bool]
 """Whether the processor's schemas are on the log, all of them."""
 
 
-class Client:
+class Client(Upkeep):
     """Speaks to processors through a log.  May be used by many threads; close it, or use ``with``.
 
     Made by `kstate.connect`.
@@ -69,6 +74,7 @@ class Client:
         self._lock = threading.RLock()
         self._links = Links(log)
         self._messages: dict[Any, Messages] = {}
+        self._tails: dict[str, Tail] = {}  # by journal: all live queries of one share its end
         self._closed = False
 
     @property
@@ -126,9 +132,10 @@ class Client:
         """`cast` of a command that is already encoded."""
         extra = caller_headers(headers)
         command_id = command_id or new_command_id()
-        write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
+        topics = self._topics(processor)
+        write = command_write(topics, persist_id, value, command_id, expected_seq, extra)
         self._check_open()
-        self._links.producer(self._topics(processor)).send(write, sender)
+        self._links.producer(topics).send(write, sender)
         return command_id
 
     def call(
@@ -148,15 +155,38 @@ class Client:
         repeat it with the same ``command_id`` to get the original answer.  Its kind `NotSent` says
         that the log was not reached in that time.
         """
+        return self.call_with_position(
+            processor,
+            persist_id,
+            command,
+            timeout=timeout,
+            command_id=command_id,
+            expected_seq=expected_seq,
+            headers=headers,
+        ).value
+
+    def call_with_position(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        command: Command[R],
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        command_id: str | None = None,
+        expected_seq: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Answered[R]:
+        """`call`, with the position that readers elsewhere can wait for: read your own writes."""
         deadline = time.monotonic() + timeout
         call = self.begin(
             processor, persist_id, command, command_id, expected_seq, headers, timeout
         )
         try:
-            result: R = self.wait(processor, call, max(0.0, deadline - time.monotonic()))
+            record = self._reply_to(call, max(0.0, deadline - time.monotonic()))
         except CallTimeout:
             raise CallTimeout(call.command_id, timeout) from None
-        return result
+        answered: Answered[R] = call.answered(record)
+        return answered
 
     def begin(
         self,
@@ -194,56 +224,42 @@ class Client:
         timeout: float = FLUSH_S,
     ) -> Call:
         """`begin` of a command that is already encoded; ``decode`` makes a value of its reply."""
-        deadline = time.monotonic() + timeout
         given = caller_headers(headers)
         command_id = command_id or new_command_id()
         self._check_open()
         topics = self._topics(processor)
-        try:
-            replies = self._links.replies(topics, timeout)
-            producer = self._links.producer(topics, deadline - time.monotonic())
-        except LogUnavailable as error:
-            raise NotSent(command_id, timeout, self._log.url) from error
-        extra: Headers = [
-            ("reply-to", replies.topic.encode()),
-            ("reply-partition", b"%d" % replies.partition),
-            *given,
-        ]
-        call = replies.expect(command_id, decode)
-        try:
-            sender = Sender()  # it fails for its own record, and for no other's
-            write = self._write(processor, persist_id, value, command_id, expected_seq, extra)
-            producer.send(write, sender)
-            producer.flush(max(0.0, deadline - time.monotonic()), sender)
-        except LogUnavailable as error:
-            call.abandon()
-            # it may be stored all the same, later or without our notice
-            raise CallTimeout(command_id, timeout) from error
-        except BaseException:
-            call.abandon()
-            raise
-        return call
+
+        def write_with(awaited: Headers) -> Write:
+            extra = [*awaited, *given]
+            return command_write(topics, persist_id, value, command_id, expected_seq, extra)
+
+        return begin_call(
+            self._links, self._log.url, topics, command_id, write_with, decode, timeout
+        )
 
     def wait(self, processor: ProcessorRef, call: Call, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
         """The result of a call to the processor that was begun; see `call`."""
+        return call.result_of(self._reply_to(call, timeout))
+
+    def _reply_to(self, call: Call, timeout: float) -> Record:
         try:
-            record = call.future.result(timeout)
+            return call.future.result(timeout)
         except TimeoutError:
             raise CallTimeout(call.command_id, timeout) from None
         finally:
             call.abandon()
-        return call.result_of(record)
 
     @overload
     def state(
         self, processor: type[Processor[S]], persist_id: str, *, at_seq: int | None = ...,
-        timeout: float = ...,
+        at: Point | datetime | None = ..., timeout: float = ...,
     ) -> S: ...  # fmt: skip
 
     @overload
     def state(
-        self, processor: str, persist_id: str, *, at_seq: int | None = ..., timeout: float = ...
-    ) -> Any: ...
+        self, processor: str, persist_id: str, *, at_seq: int | None = ...,
+        at: Point | datetime | None = ..., timeout: float = ...,
+    ) -> Any: ...  # fmt: skip
 
     def state(
         self,
@@ -251,23 +267,35 @@ class Client:
         persist_id: str,
         *,
         at_seq: int | None = None,
+        at: Point | datetime | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> Any:
-        """The state now, answered by the owner; or after ``at_seq``, folded from the journal.
+        """The state now, answered by the owner; or after ``at_seq`` or ``at`` a point in time,
+        folded from the journal.
 
         A persist id without events has its initial state.  Raises `StateTimeout` or `NotSent` when
-        the owner does not answer, `ConfigError` when the journal does not reach ``at_seq``.
+        the owner does not answer, `ConfigError` when the journal does not reach ``at_seq`` or has
+        no event of the point's command, `JournalError` where its events were removed.
         """
-        if at_seq is None:
+        if at_seq is None and at is None:
             with telling_of_state(processor, persist_id, timeout):
                 return self.call(processor, persist_id, GetState(), timeout=timeout)
-        if at_seq < 0:
-            raise ConfigError(f"a seq is 0 or more, not {at_seq}")
-        machine = self.machine(processor)
-        seq, state = self.journal(processor).state_at(machine, persist_id, at_seq)
-        if seq < at_seq:
-            raise ConfigError(f"{persist_id!r} is at seq {seq}, it has no seq {at_seq} yet")
+        point = point_of(at_seq, at)
+        seq, state = self.states(processor).at(persist_id, point)
+        if point.seq is not None and seq < point.seq:
+            raise ConfigError(f"{persist_id!r} is at seq {seq}, it has no seq {point.seq} yet")
         return state
+
+    def history(
+        self,
+        processor: type[Processor[S]],
+        persist_id: str,
+        start: Point | datetime | None = None,
+        end: Point | datetime | None = None,
+    ) -> Iterator[tuple[StoredEvent, S]]:
+        """Each event of an entity between two points, with the state after it."""
+        begin, until = (None if each is None else point_of(None, each) for each in (start, end))
+        return self.states(processor).steps(persist_id, begin, until)
 
     def ids(self, processor: ProcessorRef) -> list[str]:
         """The persist ids that have events and were not deleted, sorted."""
@@ -291,7 +319,10 @@ class Client:
             if self._closed:
                 return
             self._closed = True
+            tails = list(self._tails.values())
         try:
+            for tail in tails:
+                tail.close()
             self._links.close()
         finally:
             self._log.close()
@@ -323,7 +354,18 @@ class Client:
     def journal(self, processor: ProcessorRef) -> Journal:
         """The processor's journal, to be read."""
         topics = self._topics(processor)
-        return Journal(self._log, topics, self.messages(processor))
+        messages = self.messages(processor)
+        with self._lock:
+            self._check_open()
+            tail = self._tails.get(topics.journal)
+            if tail is None:
+                tail = self._tails[topics.journal] = Tail(self._log, topics.journal)
+        return Journal(self._log, topics, messages, tail)
+
+    def states(self, processor: ProcessorRef) -> States:
+        """What folds the processor's journal; raises `KStateError` where its code is not given."""
+        machine = self.machine(processor)
+        return States(self.journal(processor), machine, self.messages(processor))
 
     def machine(self, processor: ProcessorRef) -> Machine:
         """What folds the processor's events; raises `KStateError` where its code is not given."""
@@ -350,18 +392,3 @@ class Client:
     def _check_open(self) -> None:
         if self._closed:
             raise KStateError("the client is closed")
-
-    def _write(
-        self,
-        processor: ProcessorRef,
-        persist_id: str,
-        value: bytes,
-        command_id: str,
-        expected_seq: int | None,
-        extra: Headers,
-    ) -> Write:
-        headers: Headers = [("command-id", command_id.encode())]
-        if expected_seq is not None:
-            headers.append(("expected-seq", b"%d" % expected_seq))
-        topic, key = self._topics(processor).commands, encode_persist_id(persist_id)
-        return Write(topic, None, key, value, headers + extra, int(time.time() * 1000))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kstate.core.messages import Record
 from kstate.errors import (
@@ -23,10 +23,19 @@ from kstate.errors import (
 )
 from kstate.log.port import Log
 
+R = TypeVar("R")
+
 WAIT_S = 0.2
 CHUNK = 1_000
 
 logger = logging.getLogger("kstate.client")
+
+
+class Answered(NamedTuple, Generic[R]):
+    """A reply, and the position behind which everybody can see what the command did."""
+
+    value: R
+    position: str  # for `Events.wait_for` and projections
 
 
 class Call:
@@ -43,6 +52,11 @@ class Call:
         self.future = future
         self.abandon = abandon  # nobody waits any more
         self._decode = decode
+
+    def answered(self, record: Record) -> Answered[Any]:
+        """The reply's value and position; raises what the reply says went wrong."""
+        position = dict(record.headers).get("position", b"")
+        return Answered(self.result_of(record), position.decode(errors="replace"))
 
     def result_of(self, record: Record) -> Any:
         """The reply's value; raises what the reply says went wrong."""

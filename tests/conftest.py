@@ -44,7 +44,8 @@ def world(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
     monkeypatch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
     monkeypatch.setattr("kstate.replies.WAIT_S", 0.02)
-    monkeypatch.setattr("kstate.query.journal.LIVE_WAIT_S", 0.02)
+    monkeypatch.setattr("kstate.query.scan.WAIT_S", 0.02)
+    monkeypatch.setattr("kstate.query.tail.WAIT_S", 0.02)
     made = World(url, tmp_path)
     try:
         yield made

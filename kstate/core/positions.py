@@ -48,3 +48,16 @@ def parse_position(text: str, partitions: int) -> tuple[dict[int, int], dict[int
             f"the position {text!r} is not of this journal of {partitions} partitions"
         )
     return positions, skips
+
+
+def parse_source(text: str, partitions: int) -> tuple[int, int]:
+    """The position a command was answered with, ``3:117``: partition, and offset of the command
+    that wrote the newest event there; raises `ConfigError`."""
+    partition, _, offset = text.partition(":")
+    if not (partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+        raise ConfigError(f"{text!r} is no position of an answer: it looks like 3:117")
+    if int(partition) >= partitions:
+        raise ConfigError(
+            f"the position {text!r} is not of this journal of {partitions} partitions"
+        )
+    return int(partition), int(offset)

@@ -181,8 +181,7 @@ class Run:
     def _ask(self, evidence: Evidence) -> None:
         """Adds the states, as their owner tells them and as the journal folds."""
         client = self.client
-        machine = client.machine(Bank)
-        for account, seq, state in client.journal(Bank).final_states(machine):
+        for account, seq, state in client.states(Bank).final():
             evidence.folded[account] = (seq, _state(state))
         with ThreadPoolExecutor(ASKING) as pool:
             states = pool.map(

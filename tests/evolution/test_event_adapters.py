@@ -87,8 +87,7 @@ def test_states_of_the_past_are_folded_through_adapters(world: World) -> None:
 
 def test_final_states_are_folded_through_adapters(world: World) -> None:
     paid(world, 5, 7)
-    journal = world.client.journal(SPLIT)
-    assert list(journal.final_states(world.client.machine(SPLIT))) == [("a", 2, Purse(10, 4))]
+    assert list(world.client.states(SPLIT).final()) == [("a", 2, Purse(10, 4))]
 
 
 def test_a_query_resumes_between_the_events_of_one_record(world: World) -> None:

@@ -17,7 +17,8 @@ def test_a_change_does_what_the_page_says(
 ) -> None:
     monkeypatch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
     monkeypatch.setattr("kstate.replies.WAIT_S", 0.02)
-    monkeypatch.setattr("kstate.query.journal.LIVE_WAIT_S", 0.02)
+    monkeypatch.setattr("kstate.query.scan.WAIT_S", 0.02)
+    monkeypatch.setattr("kstate.query.tail.WAIT_S", 0.02)
     row = perform(change, tmp_path)
     assert rows_written().get(change.title) == row.cells(), AGAIN
     for said in text_of([row]).splitlines():

@@ -68,10 +68,10 @@ def test_an_account_that_was_closed_is_as_new(world: World, generation: str) -> 
 @every_generation
 def test_the_journal_alone_folds_to_the_states_noted_then(world: World, generation: str) -> None:
     kept = poured(world, generation)
-    journal, machine = world.client.journal(TODAY), world.client.machine(TODAY)
-    folded = {each: state for each, _, state in journal.final_states(machine)}
+    states = world.client.states(TODAY)
+    folded = {each: state for each, _, state in states.final()}
     assert folded == all_expected(kept)
-    assert {each: seq for each, seq, _ in journal.final_states(machine)} == {
+    assert {each: seq for each, seq, _ in states.final()} == {
         each: noted.seq for each, noted in kept.states.items()
     }
 

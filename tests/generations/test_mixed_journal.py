@@ -37,10 +37,9 @@ def work(world: World, bank: ModuleType, seed: int) -> None:
 
 def noted(world: World, bank: type[Any]) -> dict[str, Noted]:
     """What a generation's own folds make of the journal."""
-    journal, machine = world.client.journal(bank), world.client.machine(bank)
     return {
         each: Noted(seq, json.loads(json.dumps(jsonable(state))))
-        for each, seq, state in journal.final_states(machine)
+        for each, seq, state in world.client.states(bank).final()
     }
 
 

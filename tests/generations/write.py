@@ -159,10 +159,9 @@ def _read(log: Log, topic: str) -> Iterator[Record]:
 
 def noted(client: Client, processor: Any) -> dict[str, Any]:
     """The state of each account, by the generation's own folds."""
-    journal, machine = client.journal(processor), client.machine(processor)
     return {
         persist_id: {"seq": seq, "state": jsonable(state)}
-        for persist_id, seq, state in sorted(journal.final_states(machine))
+        for persist_id, seq, state in sorted(client.states(processor).final())
     }
 
 

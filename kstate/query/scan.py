@@ -1,0 +1,153 @@
+"""Reading a journal's records: those that match, each with the positions behind it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from kstate.core.messages import Record
+from kstate.log.port import Chunk, Log
+from kstate.query.events import Match, match_of
+from kstate.query.tail import Tail, moved
+from kstate.query.wanted import Wanted
+
+CHUNK = 2_000
+WAIT_S = 0.2
+
+Stop = Callable[[], bool]
+Watch = Callable[[int], object]
+"""Called with the number of records read, chunk by chunk, whether they match or not."""
+Found = tuple[Match, dict[int, int]]
+"""A record and the positions behind it; these are the scan's own and change with it."""
+
+
+def current(
+    log: Log,
+    topic: str,
+    starts: Mapping[int, int],
+    wanted: Wanted,
+    watch: Watch | None = None,
+) -> Iterator[Found]:
+    """What is there by now, from these positions on.
+
+    Partitions are read at the same time; the order holds within each.
+    """
+    ends = log.ends(topic)
+    # not the stable ends: what was answered is decided, and may be visible a moment later
+    targets = {p: ends[p].end for p, start in starts.items() if start < ends[p].end}
+    return _read(log, topic, dict(starts), targets, wanted, watch)
+
+
+def live(
+    log: Log,
+    topic: str,
+    starts: Mapping[int, int],
+    wanted: Wanted,
+    tail: Tail,
+    stop: Stop,
+    watch: Watch | None = None,
+) -> Iterator[Found]:
+    """What is there, and then what comes, until ``stop`` is true.
+
+    A query that has come to the end is served by the tail, which all live queries of a journal
+    share; one that falls too far behind reads by itself again.
+    """
+    positions = dict(starts)
+    while not stop():
+        seat = tail.sit(wanted)
+        try:
+            behind = {p: seat.starts[p] for p, at in positions.items() if at < seat.starts[p]}
+            if behind:
+                yield from _read(log, topic, positions, behind, wanted, watch, stop)
+            while not stop() and (taken := seat.take(WAIT_S)) is not None:
+                yield from _taken(*taken, positions, wanted)
+        finally:
+            seat.leave()
+
+
+def _taken(
+    records: Sequence[Record],
+    reached: Mapping[int, int],
+    positions: dict[int, int],
+    wanted: Wanted,
+) -> Iterator[Found]:
+    """What the tail gave, but for other partitions and for what was had before."""
+    for record in records:
+        if record.offset >= positions.get(record.partition, record.offset + 1):
+            positions[record.partition] = record.offset + 1
+            match = match_of(record)
+            if match is not None and wanted.key in (None, match.key):
+                yield match, positions
+    for partition, position in positions.items():
+        positions[partition] = max(position, reached[partition])
+
+
+def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    """Every record of a partition that is there by now."""
+    end = log.ends(topic)[partition].end
+    for chunk, _ in _chunks(log, topic, {partition: 0}, {partition: end} if end else {}):
+        yield from chunk.records
+
+
+def _read(
+    log: Log,
+    topic: str,
+    positions: dict[int, int],
+    targets: dict[int, int],
+    wanted: Wanted,
+    watch: Watch | None,
+    stop: Stop = lambda: False,
+) -> Iterator[Found]:
+    """Reads until each partition has reached its target; moves ``positions``."""
+    fits, key = wanted.filter(), wanted.key
+    for chunk, behind in _chunks(log, topic, positions, targets, stop):
+        for record in filter(fits, chunk.records):
+            positions[record.partition] = record.offset + 1
+            match = match_of(record)
+            if match is not None and key in (None, match.key):
+                yield match, positions
+        positions.update(behind)
+        if watch is not None:
+            watch(len(chunk.records))
+
+
+def _chunks(
+    log: Log,
+    topic: str,
+    positions: Mapping[int, int],
+    targets: dict[int, int],
+    stop: Stop = lambda: False,
+) -> Iterator[tuple[Chunk, dict[int, int]]]:
+    """What is read from the positions until each target is reached, with the positions behind."""
+    behind = {partition: positions[partition] for partition in targets}
+    left = dict(targets)
+    if not left:
+        return
+    reader = log.reader()
+    try:
+        reader.assign(topic, behind)
+        while left and not stop():
+            chunk = reader.poll(CHUNK, WAIT_S)
+            behind = moved(behind, chunk)
+            yield chunk, behind
+            left = {p: end for p, end in left.items() if behind[p] < end}
+    finally:
+        reader.close()
+
+
+def in_time_order(
+    log: Log, topic: str, starts: Mapping[int, int], wanted: Wanted
+) -> Iterator[Found]:
+    """`current`, merged across partitions by the events' times.
+
+    Each partition has a reader of its own: only the one that is next is read on.
+    """
+    positions = dict(starts)
+    each = [current(log, topic, {p: start}, wanted) for p, start in starts.items()]
+    for match, _ in heapq.merge(*each, key=_time_of):
+        positions[match.record.partition] = match.record.offset + 1
+        yield match, positions
+
+
+def _time_of(found: Found) -> int:
+    return found[0].record.timestamp
