@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, ref
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
 from kstate.client_commands import telling_of_state
+from kstate.client_upkeep import UPKEEP_TIMEOUT_S
 from kstate.core.messages import Command, GetState
 from kstate.errors import CallTimeout
 from kstate.log.port import Sender
@@ -146,6 +147,25 @@ class AsyncClient:
     ) -> AsyncIterator[tuple[StoredEvent, S]]:
         """See `Client.history`."""
         return _stepped(lambda _: self._client.history(processor, persist_id, start, end))
+
+    async def erase(
+        self,
+        processor: ProcessorRef,
+        persist_id: str,
+        *,
+        timeout: float = UPKEEP_TIMEOUT_S,
+        command_id: str | None = None,
+    ) -> int:
+        """See `Client.erase`."""
+        return await asyncio.to_thread(
+            lambda: self._client.erase(
+                processor, persist_id, timeout=timeout, command_id=command_id
+            )
+        )
+
+    async def rebuild(self, processor: ProcessorRef, *, timeout: float = UPKEEP_TIMEOUT_S) -> int:
+        """See `Client.rebuild`."""
+        return await asyncio.to_thread(lambda: self._client.rebuild(processor, timeout=timeout))
 
     async def ids(self, processor: ProcessorRef) -> list[str]:
         """See `Client.ids`."""

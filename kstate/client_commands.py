@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kstate.core.messages import Command, GetState, Headers
+from kstate.core.messages import RESERVED_COMMANDS, Command, Headers
 from kstate.errors import CallTimeout, ConfigError, NotSent, StateTimeout
 from kstate.processor import Processor, name_of
 from kstate.query.processors import ProcessorRef
@@ -36,7 +36,7 @@ def caller_headers(headers: Mapping[str, bytes] | None) -> Headers:
 def check_handled(processor: type[Processor[Any]], command: Command[Any]) -> None:
     """Raises `ConfigError` for a command that the processor's class has no handler for."""
     handled = processor.__kstate__.commands
-    if type(command) not in handled and type(command) is not GetState:
+    if type(command) not in handled and type(command) not in RESERVED_COMMANDS:
         known = ", ".join(sorted(each.__name__ for each in handled))
         raise ConfigError(
             f"{processor.__name__} has no handler for {type(command).__qualname__}: "

@@ -93,6 +93,23 @@ class StateTimeout(CallTimeout):
         )
 
 
+class RebuildTimeout(CallTimeout):
+    """Not all owners have written new snapshots in time; they still do it, or have done it."""
+
+    def __init__(
+        self, command_id: str, timeout_s: float, processor: str, partitions: Sequence[int]
+    ) -> None:
+        self.command_id = command_id
+        self.partitions = tuple(partitions)
+        listed = ", ".join(map(str, partitions))
+        KStateError.__init__(
+            self,
+            f"the owners of the partitions {listed} of {processor} did not answer within "
+            f"{timeout_s:g} s: see whether a worker is at work (kstate status {processor}), "
+            "or wait longer",
+        )
+
+
 class NotSent(CallTimeout):
     """The log was not reached in time: the command was not sent, and has not run."""
 
@@ -268,6 +285,12 @@ class Unhealthy(KStateError):
     """Workers that should be at work on this machine are not."""
 
     exit_code = 41
+
+
+class ArchiveError(KStateError):
+    """An archive of a journal that cannot be written, read, or taken in."""
+
+    exit_code = 45
 
 
 class ProcessorStopped(KStateError):

@@ -91,6 +91,11 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
         (*MIDDLE, "kstate.query", "kstate.projection", "kstate.event_handler"),
     ),
     (
+        "kstate.transfer",
+        "what copies journals stands on ports, the codec and the runtime's checks of topics",
+        (*MIDDLE, "kstate.codec", "kstate.runtime", "kstate.transfer"),
+    ),
+    (
         "kstate.wiring",
         "wiring imports everything below it",
         (
@@ -103,6 +108,11 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
             "kstate.projection",
             "kstate.event_handler",
         ),
+    ),
+    (
+        "kstate.upkeep",
+        "the rebuilding of snapshots stands on wiring, the client and the runtime",
+        (*MIDDLE, "kstate.wiring", "kstate.client", "kstate.query", "kstate.runtime"),
     ),
     (
         "kstate.aio",
@@ -122,7 +132,9 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
             "kstate.query",
             "kstate.projection",
             "kstate.event_handler",
+            "kstate.transfer",
             "kstate.aio",
+            "kstate.upkeep",
         ),
     ),
     (

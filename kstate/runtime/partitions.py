@@ -98,6 +98,11 @@ class Partitions:
         return len(self._owned)
 
     @property
+    def count(self) -> int:
+        """How many there are, whoever owns them."""
+        return self._surroundings.partitions
+
+    @property
     def recovering(self) -> bool:
         """Whether any partition is not yet ready."""
         return any(each.recovery is not None for each in self._owned.values())

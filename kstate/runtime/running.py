@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from kstate.errors import BadCommand
+
 MAX_DEATHS = 3
 
 _NOTE = struct.Struct("<qq")
@@ -82,3 +84,11 @@ class Running:
             del self.enter  # it holds the note
             self._note.close()
             os.close(self._file)
+
+
+def deadly() -> BadCommand:
+    """What is said of a command that workers died of."""
+    return BadCommand(
+        f"{MAX_DEATHS} workers died while they ran this command; it is not run again",
+        code="deadly",
+    )

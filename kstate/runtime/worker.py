@@ -21,7 +21,6 @@ from kstate.core.rebuilt import RebuildAsked
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
-    BadCommand,
     Fenced,
     LogError,
     LogUnavailable,
@@ -34,7 +33,7 @@ from kstate.runtime.backlog import Backlog
 from kstate.runtime.effects import Effects
 from kstate.runtime.heartbeat import Heartbeat, State
 from kstate.runtime.partitions import Partitions
-from kstate.runtime.running import MAX_DEATHS, Running
+from kstate.runtime.running import MAX_DEATHS, Running, deadly
 from kstate.runtime.slot import Slot
 from kstate.runtime.telling import Teller
 
@@ -77,7 +76,7 @@ class Worker:
         self._log = log
         self._slot = slot
         self._topics = topics
-        self._partitions = partitions
+        self.partitions = partitions
         self._config = config
         self._clock = clock
         self._monotonic = monotonic
@@ -97,7 +96,7 @@ class Worker:
     @property
     def counts(self) -> Counts:
         """What was done, over all partitions ever owned."""
-        return self._partitions.counts()
+        return self.partitions.counts()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Calls ``subscriber`` with each committed event, in order, in the worker's thread.
@@ -105,11 +104,15 @@ class Worker:
         Before `run` only.  A subscriber that raises is logged; the next ones still get the event.
         """
         self._subscribers.append(subscriber)
-        self._partitions.publish = True
+        self.partitions.publish = True
 
     def stop(self) -> None:
         """Asks the worker to finish its batch and leave; safe in a signal handler."""
         self._stopping.set()
+
+    def join(self) -> Member:
+        """A seat in the group, under the worker's name."""
+        return self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
 
     def give_up(self) -> None:
         """Frees the place of a worker that will not be run."""
@@ -137,7 +140,7 @@ class Worker:
             while not self._stopping.is_set():
                 yield from self._sit(running)
         finally:
-            self._partitions.close()
+            self.partitions.close()
             self.effects.close(self._config.stop_timeout_s / 2)
             running.close()
             self._heartbeat.close()
@@ -148,7 +151,7 @@ class Worker:
     def _sit(self, running: Running) -> Iterator[float]:
         """Holds one seat until it is lost or the worker stops."""
         try:
-            member = self._log.join(self._topics.group, self._topics.commands, self._slot.instance)
+            member = self.join()
         except LogUnavailable as error:
             yield self._wait_for_log(error)
             return
@@ -172,13 +175,13 @@ class Worker:
             self.ready.clear()
             self._backlog.clear()
             self._ends.clear()
-            self._partitions.lose_all()
+            self.partitions.lose_all()
             member.close()
         yield pause_s
 
     def _cycle(self, member: Member, running: Running) -> float:
         """One turn; the seconds to wait before the next."""
-        waiting = self._backlog or self._partitions.recovering
+        waiting = self._backlog or self.partitions.recovering
         room = max(1, self._config.batch_records - len(self._backlog))
         try:
             polled = member.poll(room, 0.0 if waiting else IDLE_S)
@@ -188,17 +191,17 @@ class Worker:
             self.ready.clear()
         self._lose(polled.revoked)
         for assignment in polled.assigned:
-            self._partitions.take(assignment, member)
+            self.partitions.take(assignment, member)
         # one that is rebuilt within its tenure still delivers; its end says from where again
-        ready = self._partitions.ready
+        ready = self.partitions.ready
         self._ends.update((each, end) for each, end in polled.ends.items() if ready(each))
-        if self._partitions.recovering:
+        if self.partitions.recovering:
             self._backlog.extend([each for each in polled.records if ready(each.partition)])
-            faults = self._partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
+            faults = self.partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
             self._teller.faults(faults)
         else:
             self._backlog.extend(polled.records)
-        if self._partitions.recovering:
+        if self.partitions.recovering:
             self._beat(State.RECOVERING)
         else:
             self._beat(State.READY)
@@ -207,13 +210,13 @@ class Worker:
         if not idle:
             pause_s = self._work(member, running)
         else:
-            pause_s = 0.0 if self._partitions.recovering else self._note_progress(member)
-        self._partitions.stand_by(self._monotonic() + STANDBY_SLICE_S, idle=idle)
+            pause_s = 0.0 if self.partitions.recovering else self._note_progress(member)
+        self.partitions.stand_by(self._monotonic() + STANDBY_SLICE_S, idle=idle)
         return pause_s
 
     def _all_ready(self) -> None:
         self._teller.available()
-        count = len(self._partitions)
+        count = len(self.partitions)
         if count and not self.ready.is_set():
             self.ready.set()
             logger.info("%s: ready, %d partition%s", self.name, count, "s" if count > 1 else "")
@@ -234,7 +237,7 @@ class Worker:
             return
         gone = {assignment.partition for assignment in revoked}
         for partition in gone:
-            self._partitions.lose(partition)
+            self.partitions.lose(partition)
         self._forget(gone)
 
     def _forget(self, partitions: set[int]) -> None:
@@ -252,16 +255,16 @@ class Worker:
             touched = self._run_batch(member, running)
         except ProcessorStopped as error:
             stopped = error
-            touched = self._partitions.touched()
+            touched = self.partitions.touched()
         except TransactionAborted as error:
-            return self._run_again(member, self._partitions.touched(), error)
+            return self._run_again(member, self.partitions.touched(), error)
         finally:
             running.leave()
         now = self._now()
         writes: list[Write] = []
         progress: dict[int, Committed] = {}
         for partition in touched:
-            shard = self._partitions[partition].shard
+            shard = self.partitions[partition].shard
             shard.close(now)
             writes += shard.batch.take_writes()
             done = shard.progress()
@@ -278,7 +281,7 @@ class Worker:
         now = self._now()
         writes: list[Write] = []
         progress: dict[int, Committed] = {}
-        for partition, shard in self._partitions.shards():
+        for partition, shard in self.partitions.shards():
             if not self._backlog:
                 shard.pass_by(self._ends.pop(partition, 0))
             noted = self._checkpoints
@@ -308,11 +311,11 @@ class Worker:
             partition, offset, _, value, _, _ = record
             shard = shards.get(partition)
             if shard is None:
-                shard = shards[partition] = self._partitions[partition].shard
+                shard = shards[partition] = self.partitions[partition].shard
             batch = shard.batch
             before = batch.bytes
             if suspects and running.deaths(partition, offset) >= MAX_DEATHS:
-                shard.refuse(record, _deadly(), now)
+                shard.refuse(record, deadly(), now)
             else:
                 enter(partition, offset)
                 try:
@@ -341,7 +344,7 @@ class Worker:
                 raise error.cause from error
         self.ready.clear()
         self._forget({partition})
-        self._partitions.rebuild(partition, error)
+        self.partitions.rebuild(partition, error)
 
     def _now(self) -> int:
         """The time in ms; never earlier than before, whatever the clock does."""
@@ -358,7 +361,7 @@ class Worker:
             return self._run_again(member, progress, error)
         self._rebuilds = 0
         for partition in progress:
-            self._settle(self._partitions.commit(partition, ends))
+            self._settle(self.partitions.commit(partition, ends))
         return 0.0
 
     def _run_again(
@@ -376,7 +379,7 @@ class Worker:
         """Drops the batch of these partitions, whose commands are delivered anew."""
         self._forget(set(partitions))
         for partition in partitions:
-            shard = self._partitions[partition].shard
+            shard = self.partitions[partition].shard
             shard.drop()
             self._checkpoints.lost(partition)
             member.start(partition, shard.processed)
@@ -391,10 +394,3 @@ class Worker:
                 except Exception:
                     logger.exception("%s: a subscriber failed", self.name)
         self._teller.faults(batch.faults)
-
-
-def _deadly() -> BadCommand:
-    return BadCommand(
-        f"{MAX_DEATHS} workers died while they ran this command; it is not run again",
-        code="deadly",
-    )

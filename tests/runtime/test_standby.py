@@ -47,7 +47,7 @@ class Spare:
         )  # fmt: skip
         self.log = open_log(world.url)
         (self.worker,) = build_workers(self.config, self.log, [Counter], world.clock)
-        self.partitions = self.worker._partitions
+        self.partitions = self.worker.partitions
         self.run: Run | None = None
 
     def slice(self) -> None:

@@ -100,7 +100,7 @@ def the_store_before_the_commit() -> Iterator[None]:
 
     def commit(self: Worker, member: Any, writes: Any, progress: Mapping[int, Any]) -> float:
         for partition in progress:
-            owned = self._partitions[partition]
+            owned = self.partitions[partition]
             assert owned.checkpoint is not None
             owned.store.apply(dict(owned.shard.batch.snapshots), owned.checkpoint)
         return real(self, member, writes, progress)
@@ -115,7 +115,7 @@ def subscribers_told_before_the_commit() -> Iterator[None]:
 
     def commit(self: Worker, member: Any, writes: Any, progress: Mapping[int, Any]) -> float:
         for partition in progress:
-            for event in self._partitions[partition].shard.batch.events:
+            for event in self.partitions[partition].shard.batch.events:
                 for subscriber in self._subscribers:
                     subscriber(event)
         return real(self, member, writes, progress)
@@ -130,7 +130,7 @@ def effects_before_the_commit() -> Iterator[None]:
 
     def commit(self: Worker, member: Any, writes: Any, progress: Mapping[int, Any]) -> float:
         for partition in progress:
-            effects = self._partitions[partition].shard.batch.effects
+            effects = self.partitions[partition].shard.batch.effects
             self.effects.submit(effects)
             effects.clear()
         return real(self, member, writes, progress)
@@ -143,7 +143,7 @@ def effects_before_the_commit() -> Iterator[None]:
 def a_record_of_an_assignment_that_is_over_is_kept() -> Iterator[None]:
     def lose(self: Worker, revoked: Sequence[Any]) -> None:
         for assignment in revoked:
-            self._partitions.lose(assignment.partition)
+            self.partitions.lose(assignment.partition)
 
     with patch.object(Worker, "_lose", lose):
         yield
