@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from demo.flights_file import Flight, flights_file, read_flights
 from demo.plain import PAST_SEQ, Plain, busiest, plain_pass, seq_of
 from demo.report import compare, show
 from kstate import StoredEvent
+from kstate.core.messages import Record
+from kstate.query.events import Match
 from processors.flights import Flown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +85,7 @@ def late_events(flights: list[Flight]) -> list[StoredEvent]:
             int(each.dep_delay), None, None,
         )  # fmt: skip
         found.append(
-            StoredEvent(each.tailnum, 1, "Flown", event, (), datetime.now(UTC), "", 0, 0, "")
+            StoredEvent(Match(each.tailnum.encode(), 1, Record(0, 0, None, None, [], 0), {}), event)
         )
     return found
 

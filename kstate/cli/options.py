@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,6 +72,23 @@ partitions = click.option(
     help="Partitions of a new processor, fixed for its life; 8 by default.",
 )
 """``--partitions``: a setting."""
+
+
+class Time(click.ParamType):  # type: ignore[type-arg]
+    """ISO 8601; UTC where no offset is given."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write it like 2026-03-01T12:00:00Z", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def timeout(what: str) -> Callable[[F], F]:

@@ -43,7 +43,7 @@ class Reading:
         if match is None or match.type in self._unread:
             return Taken(record.offset, match, (), None)
         try:
-            found = stored_events(self._messages, match, {record.partition: record.offset + 1})
+            found = stored_events(self._messages, match)
             events = tuple(each for each in found if type(each.event) in self._handled)
         except DecodeError as error:
             return Taken(record.offset, match, (), error)

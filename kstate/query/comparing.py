@@ -45,7 +45,7 @@ def _compare(
 ) -> Iterator[Compared]:
     waiting = _snapshots(journal, machine, partition, only)
     entities: dict[bytes, Entity] = {}
-    for match, _ in journal.current({partition: 0}, Wanted()):
+    for match in journal.current({partition: 0}, Wanted()):
         left = waiting.get(match.key)
         if not left:
             continue

@@ -1,11 +1,14 @@
-"""Journal records as a query finds them, and the events they hold."""
+"""Journal records as a query finds them, and the events they hold.
+
+What stands in keys and headers is taken from there when it is asked for: a query that reads a
+million events pays for what its caller uses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from kstate.codec.port import Messages
 from kstate.core.adapters import Several
@@ -16,82 +19,130 @@ from kstate.core.topics import parse_event_key
 DELETED = "kstate.Deleted"
 NOTED = "kstate.Noted"
 
+Positions = Mapping[int, int]
+"""Per partition, the next offset to read."""
+NOWHERE: Positions = {}
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+
+class Match:
+    """A journal record that is an event; its value is not decoded."""
+
+    __slots__ = ("behind", "key", "record", "seq")
+
+    def __init__(self, key: bytes, seq: int, record: Record, behind: Positions) -> None:
+        self.key = key
+        self.seq = seq
+        self.record = record
+        self.behind = behind
+        """How far a query has read with this record, but for its own partition."""
+
+    @property
+    def persist_id(self) -> str:
+        """Whose event it is."""
+        return self.key.decode()
+
+    @property
+    def type(self) -> str:
+        """The name it was stored under."""
+        return _header(self.record, "type").decode(errors="replace")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What the adapters tagged it with."""
+        headers = self.record.headers
+        return tuple((v or b"").decode(errors="replace") for n, v in headers if n == "tag")
+
+    @property
+    def command_id(self) -> str:
+        """Of the command it came of."""
+        return _header(self.record, "command-id").decode(errors="replace")
+
+    @property
+    def source(self) -> int:
+        """The offset of the command it came of; -1 where nothing tells."""
+        digits = _header(self.record, "source").rpartition(b":")[2]
+        return int(digits) if digits.isdigit() else -1
+
+    @property
+    def at(self) -> datetime:
+        """When it was persisted, UTC."""
+        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+
+    @property
+    def partition(self) -> int:
+        """Where in the journal it stands."""
+        return self.record.partition
+
+    @property
+    def offset(self) -> int:
+        """Where in its partition it stands."""
+        return self.record.offset
+
+
+class StoredEvent(Match):
     """An event as the journal has it."""
 
-    persist_id: str
-    seq: int
-    type: str  # the name it was stored under
-    event: Any  # a dataclass of today's code, or plain data where the code is not at hand
-    tags: tuple[str, ...]
-    at: datetime  # UTC
-    command_id: str
-    partition: int
-    offset: int
-    position: str  # resumes the same query behind this event, elsewhere
-    part: int = 0  # its place among the events that adapters made of one stored record
+    __slots__ = ("_last", "event", "part")
+
+    def __init__(self, match: Match, event: Any, part: int = 0, last: bool = True) -> None:
+        self.key = match.key
+        self.seq = match.seq
+        self.record = match.record
+        self.behind = match.behind
+        self.event = event
+        """A dataclass of today's code, or plain data where the code is not at hand."""
+        self.part = part
+        """Its place among the events that adapters made of one stored record."""
+        self._last = last  # of those
+
+    @property
+    def position(self) -> str:
+        """Resumes the same query behind this event, elsewhere."""
+        record = self.record
+        positions = {**self.behind, record.partition: record.offset + 1}
+        if self._last:
+            return format_position(positions)
+        return format_position(positions, Skip(record.offset, self.part + 1), record.partition)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoredEvent):
+            return NotImplemented
+        return (self.record, self.part, self.event) == (other.record, other.part, other.event)
+
+    def __hash__(self) -> int:
+        return hash((self.record.partition, self.record.offset, self.part))
+
+    def __repr__(self) -> str:
+        return f"<StoredEvent {self.persist_id}@{self.seq} {self.type} {self.event!r}>"
 
 
-class Match(NamedTuple):
-    """A journal record and what stands in its key and headers; its value is not decoded."""
-
-    key: bytes
-    seq: int
-    type: str
-    tags: tuple[str, ...]
-    command_id: str
-    source: int  # offset of the command it came of; -1 where nothing tells
-    record: Record
+def _header(record: Record, wanted: str) -> bytes:
+    """The last header of this name; empty where there is none."""
+    found = b""
+    for name, value in record.headers:
+        if name == wanted:
+            found = value or b""
+    return found
 
 
-def match_of(record: Record) -> Match | None:
+def match_of(record: Record, behind: Positions = NOWHERE) -> Match | None:
     """What a journal record is; None for a tombstone and for a record that is no event."""
     parsed = parse_event_key(record.key)
     if parsed is None or record.value is None:
         return None
-    kind = command_id = ""
-    source = -1
-    tags: tuple[str, ...] = ()
-    for name, value in record.headers:
-        if name == "type":
-            kind = (value or b"").decode(errors="replace")
-        elif name == "tag":
-            tags = (*tags, (value or b"").decode(errors="replace"))
-        elif name == "command-id":
-            command_id = (value or b"").decode(errors="replace")
-        elif name == "source":
-            digits = (value or b"").rpartition(b":")[2]
-            source = int(digits) if digits.isdigit() else -1
-    return Match(parsed[0], parsed[1], kind, tags, command_id, source, record)
+    return Match(parsed[0], parsed[1], record, behind)
 
 
-def stored_events(
-    messages: Messages, match: Match, positions: Mapping[int, int], first: int = 0
-) -> Iterator[StoredEvent]:
+def stored_events(messages: Messages, match: Match, first: int = 0) -> Iterator[StoredEvent]:
     """The events of a record: one, unless adapters make none or several of it.
 
-    ``positions`` are those behind the record, per partition; ``first`` is how many of its events
-    were had already.  Raises `DecodeError`.
+    ``first`` is how many of its events were had already.  Raises `DecodeError`.
     """
-    record = match.record
-    decoded = messages.decode_event(record.value)
-    events = decoded if type(decoded) is Several else (decoded,)
-    for part, event in enumerate(events[first:], first):
-        position = format_position(positions)
-        if part + 1 < len(events):
-            position = format_position(positions, Skip(record.offset, part + 1), record.partition)
-        yield StoredEvent(
-            persist_id=match.key.decode(),
-            seq=match.seq,
-            type=match.type,
-            event=event,
-            tags=match.tags,
-            at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-            command_id=match.command_id,
-            partition=record.partition,
-            offset=record.offset,
-            position=position,
-            part=part,
-        )
+    decoded = messages.decode_event(match.record.value)
+    if type(decoded) is not Several:
+        if not first:
+            yield StoredEvent(match, decoded)
+        return
+    last = len(decoded) - 1
+    for part, event in enumerate(decoded[first:], first):
+        yield StoredEvent(match, event, part, part == last)

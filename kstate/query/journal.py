@@ -14,9 +14,9 @@ from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import ConfigError, LogUnavailable, TopicError
 from kstate.log.port import Log
 from kstate.query import scan
-from kstate.query.events import DELETED, StoredEvent, stored_events
+from kstate.query.events import DELETED, Match, StoredEvent, stored_events
 from kstate.query.processors import missing
-from kstate.query.scan import Found, Stop
+from kstate.query.scan import Stop
 from kstate.query.tail import Tail
 from kstate.query.wanted import Selection, Wanted, wanted_of
 
@@ -54,12 +54,12 @@ class Journal:
         """The events of one persist id in seq order; with ``live`` it waits for further ones."""
         starts, wanted = self.of_id(persist_id)
         starts = self._since(starts, since)
-        for match, positions in self._found(starts, wanted, live, stop):
+        for match in self._found(starts, wanted, live, stop):
             if match.seq < from_seq:
                 continue
             if to_seq is not None and match.seq > to_seq:
                 return
-            yield from stored_events(self._messages, match, positions)
+            yield from stored_events(self._messages, match)
             if match.seq == to_seq:
                 return
 
@@ -96,15 +96,18 @@ class Journal:
             found = scan.in_time_order(self.log, self.topics.journal, starts, wanted)
         else:
             found = self._found(starts, wanted, live, stop)
-        for match, positions in found:
-            had = skip.get(match.record.partition)
-            first = had.parts if had is not None and had.offset == match.record.offset else 0
-            yield from stored_events(self._messages, match, positions, first)
+        messages = self._messages
+        for match in found:
+            first = 0
+            if skip:
+                had = skip.get(match.partition)
+                first = had.parts if had is not None and had.offset == match.offset else 0
+            yield from stored_events(messages, match, first)
 
     def ids(self) -> list[str]:
         """The persist ids that exist: those with events, but for the deleted; sorted."""
         alive: dict[bytes, bool] = {}
-        for match, _ in self.current(self.beginning(), Wanted()):
+        for match in self.current(self.beginning(), Wanted()):
             alive[match.key] = match.type != DELETED
         return sorted(key.decode() for key, yes in alive.items() if yes)
 
@@ -149,7 +152,7 @@ class Journal:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def current(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Found]:
+    def current(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Match]:
         """The records that match and are there by now, not decoded; see `scan.current`."""
         return scan.current(self.log, self.topics.journal, starts, wanted, self.watch)
 
@@ -164,7 +167,7 @@ class Journal:
 
     def _found(
         self, starts: Mapping[int, int], wanted: Wanted, live: bool, stop: Stop | None
-    ) -> Iterator[Found]:
+    ) -> Iterator[Match]:
         if not live:
             return self.current(starts, wanted)
         ends = stop or (lambda: False)

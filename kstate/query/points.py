@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kstate.errors import ConfigError
-from kstate.query.scan import Found
+from kstate.query.events import Match
 
 _FORMS = "seq:10, 2026-03-01T12:00:00Z, before:COMMAND-ID or after:COMMAND-ID"
 
@@ -53,14 +53,14 @@ class Point:
             raise ConfigError(f"{text!r} is no point in time: write {_FORMS}") from None
         return cls(time=time if time.tzinfo else time.replace(tzinfo=UTC))
 
-    def up_to(self, persist_id: str, events: Iterator[Found]) -> Iterator[Found]:
+    def up_to(self, persist_id: str, events: Iterator[Match]) -> Iterator[Match]:
         """The events of an entity up to this point.
 
         Raises `ConfigError` at its end when the entity has no event of the command.
         """
         command = self.before if self.before is not None else self.after
         met = False
-        for match, positions in events:
+        for match in events:
             if command is None:
                 if self._passed(match.seq, match.record.timestamp):
                     return
@@ -70,7 +70,7 @@ class Point:
                 met = True
             elif met:
                 return
-            yield match, positions
+            yield match
         if command is not None and not met:
             raise ConfigError(f"{persist_id!r} has no event of a command {command!r}")
 

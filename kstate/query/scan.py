@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kstate.core.messages import Record
 from kstate.log.port import Chunk, Log
@@ -13,12 +14,11 @@ from kstate.query.wanted import Wanted
 
 CHUNK = 2_000
 WAIT_S = 0.2
+INFINITE = sys.maxsize
 
 Stop = Callable[[], bool]
 Watch = Callable[[int], object]
 """Called with the number of records read, chunk by chunk, whether they match or not."""
-Found = tuple[Match, dict[int, int]]
-"""A record and the positions behind it; these are the scan's own and change with it."""
 
 
 def current(
@@ -27,7 +27,7 @@ def current(
     starts: Mapping[int, int],
     wanted: Wanted,
     watch: Watch | None = None,
-) -> Iterator[Found]:
+) -> Iterator[Match]:
     """What is there by now, from these positions on.
 
     Partitions are read at the same time; the order holds within each.
@@ -46,7 +46,7 @@ def live(
     tail: Tail,
     stop: Stop,
     watch: Watch | None = None,
-) -> Iterator[Found]:
+) -> Iterator[Match]:
     """What is there, and then what comes, until ``stop`` is true.
 
     A query that has come to the end is served by the tail, which all live queries of a journal
@@ -70,14 +70,10 @@ def _taken(
     reached: Mapping[int, int],
     positions: dict[int, int],
     wanted: Wanted,
-) -> Iterator[Found]:
+) -> Iterator[Match]:
     """What the tail gave, but for other partitions and for what was had before."""
-    for record in records:
-        if record.offset >= positions.get(record.partition, record.offset + 1):
-            positions[record.partition] = record.offset + 1
-            match = match_of(record)
-            if match is not None and wanted.key in (None, match.key):
-                yield match, positions
+    new = [each for each in records if each.offset >= positions.get(each.partition, INFINITE)]
+    yield from _matches(new, positions, wanted.key)
     for partition, position in positions.items():
         positions[partition] = max(position, reached[partition])
 
@@ -97,18 +93,36 @@ def _read(
     wanted: Wanted,
     watch: Watch | None,
     stop: Stop = lambda: False,
-) -> Iterator[Found]:
+) -> Iterator[Match]:
     """Reads until each partition has reached its target; moves ``positions``."""
     fits, key = wanted.filter(), wanted.key
     for chunk, behind in _chunks(log, topic, positions, targets, stop):
-        for record in filter(fits, chunk.records):
-            positions[record.partition] = record.offset + 1
-            match = match_of(record)
-            if match is not None and key in (None, match.key):
-                yield match, positions
+        yield from _matches(filter(fits, chunk.records), positions, key)
         positions.update(behind)
         if watch is not None:
             watch(len(chunk.records))
+
+
+def _matches(
+    records: Iterable[Record], positions: Mapping[int, int], key: bytes | None
+) -> Iterator[Match]:
+    """The events among records that were read from these positions on.
+
+    Records of one partition mostly come one after another: how far the others are read is noted
+    once for all of them.
+    """
+    behind = dict(positions)
+    current, offset = -1, 0
+    for record in records:
+        partition = record[0]
+        if partition != current:
+            if current >= 0:
+                behind = {**behind, current: offset + 1}
+            current = partition
+        offset = record[1]
+        match = match_of(record, behind)
+        if match is not None and (key is None or match.key == key):
+            yield match
 
 
 def _chunks(
@@ -137,17 +151,17 @@ def _chunks(
 
 def in_time_order(
     log: Log, topic: str, starts: Mapping[int, int], wanted: Wanted
-) -> Iterator[Found]:
+) -> Iterator[Match]:
     """`current`, merged across partitions by the events' times.
 
     Each partition has a reader of its own: only the one that is next is read on.
     """
-    positions = dict(starts)
+    behind = dict(starts)
+    latest: Match | None = None
     each = [current(log, topic, {p: start}, wanted) for p, start in starts.items()]
-    for match, _ in heapq.merge(*each, key=_time_of):
-        positions[match.record.partition] = match.record.offset + 1
-        yield match, positions
-
-
-def _time_of(found: Found) -> int:
-    return found[0].record.timestamp
+    for match in heapq.merge(*each, key=lambda match: match.record.timestamp):
+        if latest is not None and latest.partition != match.partition:
+            behind = {**behind, latest.partition: latest.offset + 1}
+        match.behind = behind
+        latest = match
+        yield match

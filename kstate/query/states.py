@@ -15,7 +15,7 @@ from kstate.errors import JournalError
 from kstate.query.events import Match, StoredEvent, stored_events
 from kstate.query.journal import Journal
 from kstate.query.points import Point
-from kstate.query.scan import Found, records
+from kstate.query.scan import records
 from kstate.query.wanted import Wanted
 
 
@@ -46,7 +46,7 @@ class States:
         the entity has no event of the point's command.
         """
         fold = self._fold(persist_id)
-        for match, _ in self._up_to(persist_id, point):
+        for match in self._up_to(persist_id, point):
             fold(match)
         fold.check()
         return fold.entity.seq, fold.entity.state
@@ -62,12 +62,12 @@ class States:
         if start is not None:
             starts, wanted = self._journal.of_id(persist_id)
             found = self._journal.current(starts, wanted)
-            begin = max((match.seq for match, _ in start.up_to(persist_id, found)), default=0)
+            begin = max((match.seq for match in start.up_to(persist_id, found)), default=0)
         fold = self._fold(persist_id)
-        for match, positions in self._up_to(persist_id, end):
+        for match in self._up_to(persist_id, end):
             state = fold(match)
             if match.seq > begin:
-                for stored in stored_events(self._messages, match, positions):
+                for stored in stored_events(self._messages, match):
                     yield stored, state
 
     def final(
@@ -88,7 +88,7 @@ class States:
         folds: dict[bytes, _Fold] = {}
         ended: set[bytes] = set()
         snapshots = _Snapshots(self._journal, self._machine, partition)
-        for match, _ in self._journal.current({partition: 0}, Wanted()):
+        for match in self._journal.current({partition: 0}, Wanted()):
             key = match.key
             if key in ended:
                 continue
@@ -109,7 +109,7 @@ class States:
         snapshots = _Snapshots(self._journal, self._machine, partition)
         return _Fold(self._machine, persist_id, snapshots)
 
-    def _up_to(self, persist_id: str, point: Point | None) -> Iterator[Found]:
+    def _up_to(self, persist_id: str, point: Point | None) -> Iterator[Match]:
         starts, wanted = self._journal.of_id(persist_id)
         found = self._journal.current(starts, wanted)
         return found if point is None else point.up_to(persist_id, found)
