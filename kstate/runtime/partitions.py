@@ -27,6 +27,9 @@ from kstate.store.port import Checkpoint, PartitionStore, Store
 
 NOT_REBUILT = Rebuilt()
 
+Cause = UnreadableSnapshot | RebuildAsked | StoreCorrupt
+"""Why a partition is recovered anew while it is owned."""
+
 logger = logging.getLogger("kstate.worker")
 
 
@@ -50,6 +53,7 @@ class Partition:
         self.checkpoint: Checkpoint | None = None
         self.missing: set[bytes] = set()  # what its store has yet to get: see `Snapshots.missing`
         self.began = began  # monotonic seconds
+        self.wiped = False  # its store was damaged and made anew
 
 
 class Partitions:
@@ -76,6 +80,7 @@ class Partitions:
         self._clock = clock
         self._monotonic = monotonic
         self._owned: dict[int, Partition] = {}
+        self._damaged: dict[int, StoreCorrupt] = {}  # found after a commit
         self._past = Counts()
         self.checkpoints = Checkpoints(topics.snapshots, monotonic)
         limit = config.standby_limit
@@ -185,13 +190,26 @@ class Partitions:
         try:
             return self._store.open(topic, number)
         except StoreCorrupt as error:
-            logger.warning("the local store of %s:%d is rebuilt: %s", topic, number, error)
-            self._store.destroy(topic, number)
+            self._destroy(number, error)
             return self._store.open(topic, number)
 
-    def rebuild(self, number: int, cause: UnreadableSnapshot | RebuildAsked) -> None:
-        """Drops a partition's memory and recovers it anew, with a look at each snapshot, or, when
-        it was asked for, without them."""
+    def _destroy(self, number: int, error: StoreCorrupt) -> None:
+        """A store that is not to be trusted costs time alone: all of it is in the topic."""
+        topic = self._topics.snapshots
+        logger.warning("the local store of %s:%d is rebuilt: %s", topic, number, error)
+        self._store.destroy(topic, number)
+
+    def rebuild(self, number: int, cause: Cause) -> None:
+        """Drops a partition's memory and recovers it anew: with a look at each snapshot, without
+        them when it was asked for, or with a new store."""
+        if isinstance(cause, StoreCorrupt):
+            owned = self._owned[number]
+            effort = owned.recovery.snapshots.effort if owned.recovery else "heads"
+            self.lose(number, keep_store=False)
+            self._destroy(number, cause)
+            rebuilt = owned.shard.rebuilt
+            self.take(owned.assignment, owned.member, effort=effort, rebuilt=rebuilt)
+            return
         logger.info("%s:%d is rebuilt: %s", self._topics.snapshots, number, cause)
         if isinstance(cause, RebuildAsked):
             self._retake(number, "anew", Rebuilt(cause.offset))
@@ -212,6 +230,12 @@ class Partitions:
                 continue
             try:
                 done = recovery.advance(deadline)
+            except StoreCorrupt as error:
+                if owned.wiped:
+                    raise  # a new one is damaged, too
+                self.rebuild(number, error)
+                self._owned[number].wiped = True
+                continue
             except UnreadableSnapshot as error:
                 if (
                     recovery.snapshots.effort != "heads"
@@ -253,7 +277,7 @@ class Partitions:
         )
         owned.member.start(number, owned.shard.processed)
 
-    def lose(self, number: int) -> None:
+    def lose(self, number: int, *, keep_store: bool = True) -> None:
         """Drops a partition's memory; there is nothing to settle.  Its store may stay warm."""
         owned = self._owned.pop(number, None)
         if owned is None:
@@ -262,7 +286,11 @@ class Partitions:
         self.checkpoints.lost(number)
         if owned.recovery is not None:
             owned.recovery.close()
-        self._standby.adopt(number, owned.store)
+        self._damaged.pop(number, None)
+        if keep_store:
+            self._standby.adopt(number, owned.store)
+        else:
+            owned.store.close()
 
     def lose_all(self) -> None:
         """Drops every partition."""
@@ -294,8 +322,16 @@ class Partitions:
         owned = self._owned[number]
         batch = owned.shard.commit(ends)
         if batch.snapshots:
-            self._keep(owned, batch, ends.get((self._topics.snapshots, number)))
+            try:
+                self._keep(owned, batch, ends.get((self._topics.snapshots, number)))
+            except StoreCorrupt as error:
+                self._damaged[number] = error  # what is committed stays so
         return batch
+
+    def take_damaged(self) -> dict[int, StoreCorrupt]:
+        """The partitions whose stores were found to be damaged after a commit: `rebuild` them."""
+        damaged, self._damaged = self._damaged, {}
+        return damaged
 
     def _keep(self, owned: Partition, batch: Batch, snapshots_end: int | None) -> None:
         """One commit of the local store per batch, and never before the log's."""

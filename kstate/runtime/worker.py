@@ -26,13 +26,14 @@ from kstate.errors import (
     LogUnavailable,
     OutcomeUnknown,
     ProcessorStopped,
+    StoreCorrupt,
     TransactionAborted,
 )
 from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.backlog import Backlog
 from kstate.runtime.effects import Effects
 from kstate.runtime.heartbeat import Heartbeat, State
-from kstate.runtime.partitions import Partitions
+from kstate.runtime.partitions import Cause, Partitions
 from kstate.runtime.running import MAX_DEATHS, Running, deadly
 from kstate.runtime.slot import Slot
 from kstate.runtime.telling import Teller
@@ -320,7 +321,7 @@ class Worker:
                 enter(partition, offset)
                 try:
                     shard.step(record, now)
-                except (UnreadableSnapshot, RebuildAsked) as error:
+                except (UnreadableSnapshot, RebuildAsked, StoreCorrupt) as error:
                     del shards[partition]
                     if count > ahead:  # records of the partition may be among those on their way
                         member.abort()
@@ -336,12 +337,12 @@ class Worker:
                     member.write_ahead(each.batch.take_writes())
         return set(shards)
 
-    def _rebuild(self, partition: int, error: UnreadableSnapshot | RebuildAsked) -> None:
+    def _rebuild(self, partition: int, error: Cause) -> None:
         """Recovers one partition anew; what it had not committed runs again."""
-        if isinstance(error, UnreadableSnapshot):
+        if not isinstance(error, RebuildAsked):
             self._rebuilds += 1
             if self._rebuilds > MAX_REBUILDS:
-                raise error.cause from error
+                raise getattr(error, "cause", error) from error
         self.ready.clear()
         self._forget({partition})
         self.partitions.rebuild(partition, error)
@@ -362,6 +363,8 @@ class Worker:
         self._rebuilds = 0
         for partition in progress:
             self._settle(self.partitions.commit(partition, ends))
+        for partition, damage in self.partitions.take_damaged().items():
+            self._rebuild(partition, damage)
         return 0.0
 
     def _run_again(
