@@ -256,6 +256,15 @@ class JournalError(LogError):
     exit_code = 34
 
 
+class DamageFound(JournalError):
+    """A verification came to its end and found damage; ``count`` says how many."""
+
+    def __init__(self, processor: str, count: int) -> None:
+        self.count = count
+        what = "one damage" if count == 1 else f"{count:,} damages"
+        super().__init__(f"{what} found in {processor}; docs/verify.md says what to do of each")
+
+
 # -- the local store and the worker ------------------------------------------------------------
 
 

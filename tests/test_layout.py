@@ -96,6 +96,11 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
         (*MIDDLE, "kstate.codec", "kstate.runtime", "kstate.transfer"),
     ),
     (
+        "kstate.verify",
+        "a verification sees ports, never adapters or codecs",
+        (*LOW, *PORTS, "kstate.verify"),
+    ),
+    (
         "kstate.wiring",
         "wiring imports everything below it",
         (
@@ -134,6 +139,7 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
             "kstate.event_handler",
             "kstate.transfer",
             "kstate.aio",
+            "kstate.verify",
             "kstate.upkeep",
         ),
     ),

@@ -36,6 +36,7 @@ COMMANDS = {
     "state": ("kstate.cli.state:state", "Print the state of an entity, now or then."),
     "status": ("kstate.cli.status:status", "Show partitions, owners, lag and entities."),
     "topics": ("kstate.cli.topics:topics", "Create the topics of processors, and check them."),
+    "verify": ("kstate.cli.verify:verify", "Check a journal and its snapshots for damage."),
 }
 """Name → where the command is, and the first sentence of its help."""
 
