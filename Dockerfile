@@ -10,8 +10,7 @@ COPY kstate kstate
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip wheel --no-deps --wheel-dir dist . \
     && python -m venv --without-pip /opt/kstate
-# extras of pyproject.toml, separated by commas: rocksdb, immutables, pyrsistent, registry, projections,
-# postgresql
+# extras of pyproject.toml: rocksdb, immutables, pyrsistent, registry, projections, postgresql
 ARG EXTRAS=""
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/kstate install "$(echo dist/*.whl)${EXTRAS:+[${EXTRAS}]}"

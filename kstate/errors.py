@@ -318,7 +318,7 @@ class ProjectionError(KStateError):
 
 
 class PartitionLost(ProjectionError):
-    """Another process has taken partitions of a projection over: nothing of the batch was written.
+    """Another process, a reset or a rebuild has taken partitions over: nothing was written.
 
     The process that gets it drops the partitions and reads their offsets again.
     """
@@ -327,8 +327,8 @@ class PartitionLost(ProjectionError):
         self.partitions = tuple(partitions)
         listed = ", ".join(map(str, partitions))
         super().__init__(
-            f"{name}: another process has the partitions {listed} now: nothing of the batch was "
-            "written"
+            f"{name}: somebody else has taken the partitions {listed}: nothing more is written for "
+            "them before their offsets are read again"
         )
 
 

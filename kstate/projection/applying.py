@@ -58,15 +58,18 @@ class Applier:
         self._skips = projection.on_error == "skip"
         self._handlers: Mapping[type, Callable[..., None]] = handlers_of(projection)
 
-    def apply(self, holds: Mapping[int, Hold], work: Mapping[int, Work]) -> dict[int, Reached]:
+    def apply(
+        self, holds: Mapping[int, Hold], work: Mapping[int, Work], careful: bool = False
+    ) -> dict[int, Reached]:
         """Writes the rows and offsets of a batch, all or nothing, and moves the holds.
 
         A failing event ends the work of its partition before it, or is skipped and noted; the rest
-        of the batch is written.  Raises `PartitionLost`, `DatabaseUnavailable`, `ProjectionError`;
+        of the batch is written.  ``careful``: a failure is expected, each record gets a savepoint
+        at once.  Raises `PartitionLost`, `DatabaseUnavailable`, `ProjectionError`;
         then nothing is moved.
         """
         try:
-            reached = self._transaction(holds, work, careful=False)
+            reached = self._transaction(holds, work, careful)
         except Failure:
             # again, each record in a savepoint of its own: what that costs, only failures pay
             reached = self._transaction(holds, work, careful=True)
@@ -88,14 +91,14 @@ class Applier:
         return reached
 
     def _partition(self, connection: Connection, hold: Hold, todo: Work, careful: bool) -> Reached:
-        rows, source = Rows(connection), hold.source
+        source = hold.source
         for taken in todo.taken:
             match = taken.match
             if match is None:
                 continue
             try:
                 if taken.error is not None or taken.events:
-                    self._handle(connection, rows, taken, careful)
+                    self._handle(connection, taken, careful)
             except Failure as failure:
                 if not careful:
                     raise
@@ -111,17 +114,12 @@ class Applier:
             source = max(source, match.source)
         return Reached(todo.end, source, None)
 
-    def _handle(self, connection: Connection, rows: Rows, taken: Taken, careful: bool) -> None:
-        if not careful:
-            self._events(rows, taken)
-            return
-        try:
+    def _handle(self, connection: Connection, taken: Taken, careful: bool) -> None:
+        if careful:
             with connection.begin_nested():
-                self._events(rows, taken)
-        except DBAPIError as error:  # of the savepoint: a handler went on after a failed statement
-            if is_away(error):
-                raise
-            raise Failure(taken, error) from error
+                self._events(Rows(connection), taken)
+        else:
+            self._events(Rows(connection), taken)
 
     def _events(self, rows: Rows, taken: Taken) -> None:
         if taken.error is not None:
@@ -130,6 +128,8 @@ class Applier:
             event: Any = stored.event
             try:
                 self._handlers[type(event)](rows, stored, event)
+                if rows.refused is not None:
+                    raise rows.refused  # the handler goes on, which its transaction does not
             except Exception as error:
                 if isinstance(error, DBAPIError) and is_away(error):
                     raise  # it is not the event's fault

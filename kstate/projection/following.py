@@ -144,6 +144,14 @@ class Trials:
         self._until[partition] = time.monotonic() + pause_s
         return True
 
+    def passed(self, partition: int) -> None:
+        """The partition went on behind what failed."""
+        self._failed.pop(partition, None)
+
+    def troubled(self, partition: int) -> bool:
+        """Whether the partition is still before an event that failed."""
+        return partition in self._failed
+
     def waits(self, partition: int) -> bool:
         """Whether the partition is not to be worked on now."""
         return partition in self._until

@@ -142,7 +142,9 @@ class HandlerRunner(Follower):
 
     def _work(self) -> None:
         until = time.monotonic() + COMMIT_S
-        while self._waiting and not self.stopping and time.monotonic() < until:
+        done = 0
+        while self._waiting and not self.stopping and (not done or time.monotonic() < until):
+            done += 1
             record = self._waiting.popleft()
             partition, offset = record.partition, record.offset
             known = self._offsets.get(partition)

@@ -144,6 +144,12 @@ def lock_all(connection: Connection, name: str) -> dict[int, Hold]:
     return {row[0]: Hold(*row) for row in connection.execute(query)}
 
 
+def epochs(connection: Connection, name: str) -> dict[int, int]:
+    """Per partition that was ever taken, how often."""
+    query = select(OFFSETS.c.partition, OFFSETS.c.epoch).where(OFFSETS.c.name == name)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def offsets(connection: Connection, name: str) -> dict[int, int]:
     """Per partition that was ever taken, the next offset."""
     query = select(OFFSETS.c.partition, OFFSETS.c.next_offset).where(OFFSETS.c.name == name)

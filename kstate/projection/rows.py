@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -16,16 +17,23 @@ class Rows:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.refused: Exception | None = None
+        """What the database said to a statement that it refused: the transaction may be of no use
+        then, so that the event has failed, also where its handler goes on."""
 
     def execute(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
         """Executes a statement of SQLAlchemy; a list of parameters runs it once for each."""
-        return self._connection.execute(statement, parameters)
+        try:
+            return self._connection.execute(statement, parameters)
+        except DBAPIError as error:
+            self.refused = error
+            raise
 
     def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None without one."""
-        return self._connection.scalar(statement, parameters)
+        return self.execute(statement, parameters).scalar()
 
     def upsert(
         self, table: Table, row: Mapping[str, Any], change: Mapping[str, Any] | None = None
@@ -42,7 +50,7 @@ class Rows:
             insert = insert.on_conflict_do_update(index_elements=keys, set_=dict(changed))
         else:
             insert = insert.on_conflict_do_nothing(index_elements=keys)
-        self._connection.execute(insert)
+        self.execute(insert)
 
 
 def insert_into(connection: Connection, table: Table) -> Any:

@@ -123,6 +123,11 @@ class Runner(Follower):
             return False
         with self._database.reading() as connection:
             found = ledger.facts(connection, self._name)
+            epochs = ledger.epochs(connection, self._name)
+        # a reset or a swap may come and go unseen by a process that has nothing to write
+        lost = [each for each, hold in self._holds.items() if epochs.get(each) != hold.epoch]
+        if lost:
+            self._lost(PartitionLost(self.title, lost))
         # another version: a rebuild has put other tables in place; `prepare` says what to do
         return (
             found is not None
@@ -188,22 +193,32 @@ class Runner(Follower):
 
     def _apply(self, work: Mapping[int, Work]) -> None:
         try:
-            reached = self._applier.apply(self._holds, work)
+            careful = any(map(self._trials.troubled, work))
+            reached = self._applier.apply(self._holds, work, careful)
         except PartitionLost as error:
-            # whether they are still this one's, the next poll tells before they are taken again
-            logger.warning("%s", error)
-            self._database.close()  # a rebuild exchanges tables: what was prepared is of the old
-            for partition in work:
+            self._lost(error)
+            # also those that were not lost: their records went with the batch
+            for partition in work.keys() & self._holds.keys():
                 self._drop(partition)
                 self._unclaimed.add(partition)
-            self._next_look = 0.0
             return
         self.worked()
         if self._watch is not None:
             self._watch(sum(len(each.taken) for each in work.values()))
         for partition, done in reached.items():
-            if done.failure is not None:
+            if done.failure is None:
+                self._trials.passed(partition)
+            else:
                 self._failed(partition, done, done.failure)
+
+    def _lost(self, error: PartitionLost) -> None:
+        """The next poll tells, before they are taken again, whether they are still its own."""
+        logger.warning("%s", error)
+        self._database.close()  # a swap exchanges tables: what was prepared is of the old ones
+        for partition in error.partitions:
+            self._drop(partition)
+            self._unclaimed.add(partition)
+        self._next_look = 0.0
 
     def _failed(self, partition: int, done: Reached, failure: Failure) -> None:
         place = f"{self._journal.topic}:{partition} at {done.offset}"
