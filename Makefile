@@ -13,7 +13,7 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding crash-kafka chaos simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding crash-kafka projection-kills chaos simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,12 @@ bench-decoding: $(STAMP) ## decoding an event, beside fastavro's reader and a co
 
 crash-kafka: $(STAMP) ## two workers on Kafka, killed 20 times in 50,000 commands
 	$(BIN)/python tests/crash/kill_worker.py --log kafka --workers 2
+
+projection-kills: $(STAMP) ## a projection's processes killed 50 times, for each database and log
+	@status=0; for log in embedded kafka; do for database in sqlite postgresql; do \
+		$(BIN)/python tests/projections/kill_projection.py --kills 50 --database $$database --log $$log \
+			|| status=1; \
+	done; done; exit $$status
 
 chaos: $(STAMP) ## three brokers, everything goes wrong: five seeds, about 40 minutes
 	@rm -f build/chaos/report.jsonl
