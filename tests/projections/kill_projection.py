@@ -5,8 +5,8 @@
 
 A bank's journal is written first.  Then processes of the projection `Balances`, who share the
 partitions or stand by, read it in small batches; one after the other is killed with SIGKILL while
-it is at work, and started again.  At the end each row must be what a fold of the journal makes of its
-account, to the last column.  Ends with 1 when anything is wrong.
+it is at work, and started again.  At the end each row must be what a fold of the journal makes of
+its account, to the last column.  Ends with 1 when anything is wrong.
 """
 
 from __future__ import annotations
