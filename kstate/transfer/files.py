@@ -114,13 +114,17 @@ class FileWriter:
         self._partition = partition
         with writing(self._path):
             self._sink = _Sink(self._part)
-            self._writer = Writer(
-                cast(IO[Any], self._sink),
-                SCHEMAS[kind],
-                codec="deflate",
-                sync_interval=BLOCK_BYTES,
-                compression_level=LEVEL,
-            )
+            try:
+                self._writer = Writer(
+                    cast(IO[Any], self._sink),
+                    SCHEMAS[kind],
+                    codec="deflate",
+                    sync_interval=BLOCK_BYTES,
+                    compression_level=LEVEL,
+                )
+            except BaseException:
+                self._sink.give_up()
+                raise
 
     @property
     def size(self) -> int:

@@ -22,7 +22,9 @@ from kstate.core.topics import parse_event_key
 from processors.bank import LARGE, Account, Bank, Deposit, Withdraw
 
 BANKS = [Bank, SmallBank]
-every_bank = pytest.mark.parametrize("bank", BANKS, ids=["all events", "events behind snapshots go"])
+every_bank = pytest.mark.parametrize(
+    "bank", BANKS, ids=["all events", "events behind snapshots go"]
+)
 
 
 def copied(copies: Copies, bank: Any, partitions: int | None = 3) -> World:
@@ -54,9 +56,7 @@ def test_the_states_of_both_sides_are_equal(copies: Copies, bank: Any) -> None:
 
 
 @every_bank
-def test_the_owner_of_the_copy_serves_the_states_of_the_original(
-    copies: Copies, bank: Any
-) -> None:
+def test_the_owner_of_the_copy_serves_the_states_of_the_original(copies: Copies, bank: Any) -> None:
     target = copied(copies, bank)
     copies.source.run(bank)
     target.run(bank, partitions=3)
@@ -204,7 +204,9 @@ def test_a_command_that_was_answered_before_is_answered_again_and_not_run(
     assert target.call(bank, accounts[0], Deposit(1), command_id="new") > 0
     target.stop()
     after = states(target, bank)
-    assert {each: after[each] for each in accounts[1:]} == {each: before[each] for each in accounts[1:]}
+    assert {each: after[each] for each in accounts[1:]} == {
+        each: before[each] for each in accounts[1:]
+    }
     assert after[accounts[0]][0] == before[accounts[0]][0] + 1
 
 
