@@ -74,7 +74,7 @@ def export(config: Config, target: str, directory: Path, file_mb: float, as_json
     _show(
         found,
         f"{_counted(found.events, 'event')} and {_counted(found.snapshots, 'snapshot')} of "
-        f"{name} are in {directory}: {_counted(found.files, 'file')}, {found.bytes:,} bytes",
+        f"{name} are in {directory}, {_counted(found.files, 'file')}",
         as_jsons,
     )
 
@@ -125,7 +125,7 @@ def import_(config: Config, directory: Path, as_jsons: bool) -> None:
     else:
         text = (
             f"{_counted(found.events, 'event')} and {_counted(found.snapshots, 'snapshot')} of "
-            f"{found.processor} are on {log.url}, in {_counted(found.partitions, 'partition')}"
+            f"{found.processor} are taken in, {_counted(found.partitions, 'partition')}"
         )
     _show(found, text, as_jsons)
 
