@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from kstate.core.messages import Headers, Record
 from kstate.core.partition import partition_for
@@ -16,6 +17,15 @@ from kstate.verify.values import Fault, Values
 
 WRITER = "find out which program wrote it, and take its right to do so away"
 RESTORE = "restore the journal from a backup"
+WITHOUT = "restore the journal without it (a tombstone would be as foreign)"
+
+
+class Uncovered(NamedTuple):
+    """Events below the low-water mark that no snapshot covers."""
+
+    offset: int  # of the first one
+    seq: int  # of the first one
+    last: int = 0  # seq of the last one, where there are several
 
 
 class Journal:
@@ -46,7 +56,7 @@ class Journal:
         self._holes: dict[bytes, Holes] = {}
         self._tombstones: dict[bytes, Tombstones] = {}
         self._failed: dict[bytes, Finding] = {}  # folds that raised
-        self._uncovered: dict[bytes, tuple[int, int]] = {}  # key → offset and seq of the first one
+        self._uncovered: dict[bytes, Uncovered] = {}
 
     def take(self, records: Sequence[Record]) -> Iterator[Finding]:
         """Checks records in their order; this runs once per event and is written for speed."""
@@ -74,8 +84,9 @@ class Journal:
                 seqs.last, seqs.offset = seq, offset
             elif not seqs.misplaced:
                 yield from self._out_of_line(key, seqs, seq, offset)
-            if offset < low_water and seq > seqs.covered and key not in self._uncovered:
-                self._uncovered[key] = offset, seq
+            if offset < low_water and seq > seqs.covered:
+                first = self._uncovered.get(key)
+                self._uncovered[key] = first._replace(last=seq) if first else Uncovered(offset, seq)
             # where workers put it: a look at the other headers is for records of others
             text = headers[2][1] if len(headers) > 2 and headers[2][0] == "source" else None
             source = _offset_of(text or _source(headers))
@@ -102,8 +113,8 @@ class Journal:
             "foreign",
             record.offset,
             f"the record's key {_short(record.key)} is no persist id and seq: workers refuse to "
-            f"take the partition over while they meet it; {WRITER}, and write a tombstone for "
-            "its key",
+            f"take the partition over until snapshots cover all events before it; {WRITER}, and "
+            f"{WITHOUT}",
         )
 
     def _enter(self, key: bytes, record: Record) -> Iterator[Finding]:
@@ -115,7 +126,7 @@ class Journal:
                 "foreign",
                 record.offset,
                 f"the record's key {_short(record.key)} has no persist id: {error}; {WRITER}, and "
-                "write a tombstone for its key",
+                f"{WITHOUT}",
             )
             return
         held = self._snapshots.held.get(key)
@@ -278,18 +289,18 @@ class Journal:
         )
 
     def _below_the_mark(self, low_water: int) -> Iterator[Finding]:
-        for key, (offset, seq) in self._uncovered.items():
-            removed = self._tombstones.get(key)
-            gone = removed is not None and any(s.first <= seq <= s.last for s in removed.spans())
-            held = self._snapshots.held.get(key)
-            if offset >= low_water or gone or (held is not None and held.seq >= seq):
+        for key, (offset, seq, last) in self._uncovered.items():
+            last = max(seq, last)  # the oldest go first, and snapshots cover all before them
+            held, removed = self._snapshots.held.get(key), self._tombstones.get(key)
+            covered = held is not None and held.seq >= last
+            if offset >= low_water or covered or (removed is not None and last in removed):
                 continue
             yield self._place.finding(
                 "low-water",
                 offset,
                 f"no snapshot covers the event, but the low-water mark is {low_water}, past it: a "
-                "worker that takes the partition over without its local store misses it; have the "
-                "running worker snapshot the entity, and do not stop it before",
+                "worker that takes the partition over does not read it; have the running worker "
+                "snapshot the entity, and do not stop it before",
                 key,
                 seq,
             )

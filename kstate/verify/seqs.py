@@ -77,6 +77,9 @@ class Tombstones:
                 return
         self._spans.append(Missing(seq, seq, offset, True))
 
+    def __contains__(self, seq: int) -> bool:
+        return any(span.first <= seq <= span.last for span in self._spans)
+
     def last(self) -> int:
         """The largest seq with a tombstone."""
         return max(span.last for span in self._spans)

@@ -193,7 +193,7 @@ class Scene:
                 seen,
                 self.topics,
                 client.messages(code or Counter.name),
-                code and client.machine(code),
+                None if code is None else client.machine(code),
                 patience_s=patience_s,
             )
             found = list(verification.findings())
