@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "projections.md"
 BLOCKS = blocks(PAGE)
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:

@@ -9,6 +9,8 @@ from kill_projection import Outcome, Row, compare, options_of, run
 
 KILLS = 5
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def outcome(request: pytest.FixtureRequest) -> Outcome:
