@@ -32,5 +32,9 @@ def _changes(path: str, before: Any, after: Any) -> Iterator[Change]:
         for name in {**before, **after}:
             inner = f"{path}.{name}" if path else name
             yield from _changes(inner, before.get(name, _ABSENT), after.get(name, _ABSENT))
+    elif isinstance(before, list) and isinstance(after, list):
+        for number in range(max(len(before), len(after))):
+            pair = (each[number] if number < len(each) else _ABSENT for each in (before, after))
+            yield from _changes(f"{path}[{number}]", *pair)
     elif before != after:
         yield Change(path, *(None if each is _ABSENT else each for each in (before, after)))
