@@ -151,8 +151,10 @@ class Snapshots:
             return older
         # the state began anew there: what is older is of the life that was erased
         version = self._machine.definition.snapshot_version
+        # the journal tells the other command ids again
+        recent = {each: kept for each, kept in newest.recent.items() if kept.seq <= erased}
         return codec.encode_snapshot(
-            replace(newest, seq=erased, state=None, deleted=True, version=version, recent={})
+            replace(newest, seq=erased, state=None, deleted=True, version=version, recent=recent)
         )
 
     def _unusable(self, value: bytes) -> str | None:

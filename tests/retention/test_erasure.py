@@ -341,3 +341,15 @@ def test_a_giant_that_grows_again_in_the_middle_is_no_hindrance(world: World) ->
     world.call(Giant, "a", Reset())
     world.restart(without_store=True, max_tombstones=3)
     assert world.state(Giant, "a") == Count()
+
+
+@without_store
+def test_new_folds_know_the_id_that_erased(world: World, without_store: bool) -> None:
+    world.run(Counter, partitions=1)
+    world.call(Counter, "a", Add(5))
+    erase(world, command_id="once")
+    world.call(Counter, "a", Add(1))
+    world.call(Counter, "a", Save())
+    world.restart(Raised, without_store=without_store)
+    assert world.client.erase(Raised, "a", timeout=PATIENCE_S, command_id="once") == 1
+    assert world.state(Raised, "a") == Count(2, 1)

@@ -19,7 +19,9 @@ from sim_plan import plan_of
 from simulate import simulate
 
 import kstate.core.runner
+from kstate.core.erasure import Erasure
 from kstate.core.messages import Record
+from kstate.core.removal import Removal
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import parse_event_key
@@ -317,6 +319,51 @@ def a_command_of_another_partition_is_executed_in_place() -> Iterator[None]:
         return real(self, record, envelope)
 
     with patch.object(Shard, "_stage", stage):
+        yield
+
+
+# -- retention and erasure -----------------------------------------------------------------------
+
+
+@plant
+def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
+    real = Worker._commit
+
+    def commit(self: Worker, member: Any, writes: Sequence[Any], progress: Any) -> float:
+        producer = self._log.producer()
+        gone = [each for each in writes if each.topic == self._topics.journal and not each.value]
+        for tombstone in gone:
+            producer.send(tombstone)
+        rest = [write for write in writes if write not in gone]
+        return real(self, member, rest, progress)
+
+    with patch.object(Worker, "_commit", commit):
+        yield
+
+
+@plant
+def retention_removes_an_event_that_no_snapshot_covers() -> Iterator[None]:
+    real = Removal.up_to
+
+    def up_to(self: Removal, batch: Any, gone: Any, seq: int) -> Any:
+        return real(self, batch, gone, seq + 2)
+
+    with patch.object(Removal, "up_to", up_to):
+        yield
+
+
+@plant
+def an_erasure_that_does_not_go_on() -> Iterator[None]:
+    def send_on(self: Erasure, batch: Any, record: Any, envelope: Any, command: Any) -> None:
+        self._done(batch, envelope, command.upto)
+
+    with patch.object(Erasure, "_send_on", send_on):
+        yield
+
+
+@plant
+def new_folds_go_on_from_the_life_that_was_erased() -> Iterator[None]:
+    with patch.object(Snapshots, "_base", lambda self, value, older: older):
         yield
 
 

@@ -16,12 +16,13 @@ from sim_program import Look, Purse
 from sim_workers import CODEC, TOPICS
 from sim_world import World
 
-from kstate.core.messages import Record
+from kstate.core.messages import Record, Snapshot
 from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import BadCommand
 from kstate.store.port import Checkpoint
-from kstate.testing.simulated_records import Entry
+from kstate.testing.simulated_records import Entry, Transaction
 
+NEVER_MS = 2**63
 KINDS = {"Added": "added", "Taken": "taken", "Deleted": "deleted", "Noted": "noted"}
 
 
@@ -38,6 +39,7 @@ class Evidence:
                     self.orders.append(_order(entry.record))
                     if entry.transaction is not None:
                         self.by_workers.add((partition.number, entry.offset))
+        self.kinds = {each.command_id: each.kind for each in self.orders}
         self.events = self._events()
         self.replies = self._replies()
         self.dead = self._dead()
@@ -51,13 +53,17 @@ class Evidence:
             self.model.run(order)
         self.model.finish()
 
-    def _records(self, topic: str) -> list[Record]:
+    def entries(self, topic: str) -> list[Any]:
+        """The committed records of a topic with what wrote them."""
         return [
-            entry.record
+            entry
             for partition in self.world.cluster.topic(topic).partitions
             for entry in partition.history
             if entry.committed and entry.record is not None
         ]
+
+    def _records(self, topic: str) -> list[Record]:
+        return [entry.record for entry in self.entries(topic)]
 
     def _events(self) -> dict[int, list[Event]]:
         found = defaultdict(list)
@@ -79,7 +85,7 @@ class Evidence:
         return found
 
     def _replies(self) -> dict[int, list[Reply]]:
-        kinds = {each.command_id: each.kind for each in self.orders}
+        kinds = self.kinds
         found = defaultdict(list)
         for record in self._records(TOPICS.replies):
             command_id, headers = (record.key or b"").decode(), dict(record.headers)
@@ -114,7 +120,7 @@ class Evidence:
                 sources = (int(e.source.partition(":")[2]) for e in self.model.events[partition])
                 newest = max((each for each in sources if each < end), default=-1)
                 found[partition] |= {
-                    each.command_id
+                    each.fields.get("asked") or each.command_id
                     for each in self.orders
                     if each.partition == partition and newest < each.offset < end
                 }
@@ -154,6 +160,8 @@ def _value(kind: str, value: bytes | None) -> Any:
         return state.total, state.changes
     if kind == "Recite":
         return "poem"
+    if kind == "Rebuild":
+        return None  # how many snapshots it took
     return CODEC.decode_reply(Look, value)
 
 
@@ -188,8 +196,33 @@ def each_question_has_its_replies_once_and_in_order(found: Evidence) -> Iterator
     again = found.may_run_again()
     for partition in range(3):
         wanted = found.model.replies[partition]
-        seen = _without_repeats(found.replies[partition], wanted, again[partition])
+        replies = [r for r in found.replies[partition] if found.kinds.get(r.command_id) != "Erase"]
+        seen = _without_repeats(replies, wanted, again[partition])
         yield from _first_difference(partition, seen, wanted)
+
+
+def each_erasure_is_answered_when_the_last_tombstone_is_there(found: Evidence) -> Iterator[str]:
+    asked = {each.command_id: each for each in found.orders if each.kind == "Erase" and each.asks}
+    gone = {
+        entry.record.key: entry.at_ms
+        for entry in reversed(found.entries(TOPICS.journal))  # so that the first one counts
+        if entry.record.value is None
+    }
+    answered = set()
+    for entry in found.entries(TOPICS.replies):
+        order = asked.get((entry.record.key or b"").decode())
+        if order is None:
+            continue
+        answered.add(order.command_id)
+        headers = dict(entry.record.headers)
+        if headers["status"] == b"ok":
+            for seq in range(1, int(headers["seq"]) + 1):
+                if gone.get(f"{order.key}@{seq}".encode(), NEVER_MS) > entry.at_ms:
+                    yield f"{order.command_id}: {order.key}@{seq} was not removed by then"
+                    return
+    for order in asked.values():
+        if order.command_id not in answered and not order.fields["upto"]:
+            yield f"{order.command_id} was not answered"
 
 
 def what_a_client_was_told_is_true(found: Evidence) -> Iterator[str]:
@@ -211,7 +244,9 @@ def each_sent_command_arrives_once(found: Evidence) -> Iterator[str]:
     sent = sorted(
         Sent(each.command_id, each.key, each.fields.get("n", 0))
         for each in found.orders
-        if (each.partition, each.offset) in found.by_workers and len(each.command_id) == 32
+        if (each.partition, each.offset) in found.by_workers
+        and len(each.command_id) == 32
+        and not each.fields.get("upto")
     )
     wanted = sorted(found.model.sent)
     forwarded = Counter(each for each in found.model.forwarded if len(each) == 32)
@@ -240,6 +275,41 @@ def snapshots_are_folds(found: Evidence) -> Iterator[str]:
             yield f"{key}: the snapshot at {snapshot.seq} says {state}"
 
 
+def events_go_with_a_snapshot_that_covers_them(found: Evidence) -> Iterator[str]:
+    """In its transaction, and none that is to be kept; an operator needs no snapshot."""
+    keep = found.world.plan.settings.keep
+    erased_by_hand = {key for key, _ in found.world.erased}
+    kept: dict[tuple[Transaction | None, str], list[Snapshot]] = defaultdict(list)
+    erased: Counter[str] = Counter()
+    for entry in found.entries(TOPICS.snapshots):
+        if entry.record.value and entry.record.key != CHECKPOINT_KEY:
+            key = (entry.record.key or b"").decode()
+            snapshot = CODEC.decode_snapshot(entry.record.value)
+            kept[entry.transaction, key].append(snapshot)
+            erased[key] = max(erased[key], snapshot.erased)
+    for entry in found.entries(TOPICS.journal):
+        if entry.record.value is None:
+            key, _, digits = (entry.record.key or b"").decode().rpartition("@")
+            seq, with_it = int(digits), kept[entry.transaction, key]
+            if entry.transaction is None:
+                fine = key in erased_by_hand
+            else:
+                fine = seq <= erased[key] or any(
+                    keep and seq <= each.removed and seq <= each.seq - keep for each in with_it
+                )
+            if not fine:
+                yield f"{key}: the event {seq} has a tombstone, and nothing stands for it"
+
+
+def what_was_erased_is_gone(found: Evidence) -> Iterator[str]:
+    gone = {entry.record.key for entry in found.entries(TOPICS.journal) if not entry.record.value}
+    for key, seq in found.model.erasures:
+        for number in range(1, seq + 1):
+            if f"{key}@{number}".encode() not in gone:
+                yield f"{key}: the event {number} is still there, {seq} were erased"
+                return
+
+
 def subscribers_and_effects_come_after_the_commit(found: Evidence) -> Iterator[str]:
     yield from found.world.crew.heard_too_early
 
@@ -258,7 +328,7 @@ def local_stores_are_not_behind_what_they_say(found: Evidence) -> Iterator[str]:
     """
     for number, disk in found.world.crew.left_disks:
         for (topic, partition), kept in disk.items():
-            if kept.checkpoint is None:
+            if kept.checkpoint is None or not kept.checkpoint.snapshots_offset:
                 continue
             history = found.world.cluster.partition(topic, partition).history
             for key, values in _possible(history, kept.checkpoint).items():
@@ -308,11 +378,14 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     seqs_are_contiguous,
     the_journal_is_the_models,
     each_question_has_its_replies_once_and_in_order,
+    each_erasure_is_answered_when_the_last_tombstone_is_there,
     what_a_client_was_told_is_true,
     what_cannot_run_is_a_dead_letter,
     each_sent_command_arrives_once,
     each_lost_command_is_forwarded_once,
     snapshots_are_folds,
+    events_go_with_a_snapshot_that_covers_them,
+    what_was_erased_is_gone,
     subscribers_and_effects_come_after_the_commit,
     an_effect_happens_at_most_once,
     local_stores_are_not_behind_what_they_say,

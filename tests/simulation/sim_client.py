@@ -9,11 +9,13 @@ from sim_model import HOMES
 from sim_plan import Action
 
 from kstate.codec.avro import AvroCodec
-from kstate.core.messages import GetState, Headers, Write
+from kstate.core.messages import Erase, GetState, Headers, Rebuild, Write
 from kstate.core.topics import Topics
 from kstate.errors import LogUnavailable
 from kstate.testing.simulated_log import SimulatedLog
 
+RESERVED: dict[str, type[Any]] = {"GetState": GetState, "Erase": Erase, "Rebuild": Rebuild}
+"""Commands that every processor knows."""
 PATIENCE_S = 8.0
 """After which a call is repeated with its command id."""
 MAX_TRIES = 3
@@ -64,7 +66,7 @@ class Client:
         write = Write(
             self._topics.commands,
             (home + 1) % 3 if action.lost else home,
-            action.key.encode(),
+            None if action.kind == "Rebuild" else action.key.encode(),
             self._value(action),
             headers,
             self._log.cluster.now_ms,
@@ -79,8 +81,8 @@ class Client:
     def _value(self, action: Action) -> bytes:
         if action.kind == "junk":
             return b"junk"
-        if action.kind == "GetState":
-            return self._codec.encode_command("ledger", GetState())
+        if action.kind in RESERVED:
+            return self._codec.encode_command("ledger", RESERVED[action.kind]())
         command: Any = getattr(sim_program, action.kind)(**action.fields)
         return self._codec.encode_command("ledger", command)
 

@@ -99,6 +99,7 @@ class Model:
         self.forwarded: list[str] = []  # command ids
         self.past_states: dict[str, list[dict[int, tuple[int, int] | None]]] = defaultdict(list)
         self.executed = self.repeated = 0
+        self.erasures: list[tuple[str, int]] = []  # by command: persist id, seq
         self._newest: dict[int, int] = defaultdict(lambda: -1)  # partition → source of an event
         self._erased = list(erased)
 
@@ -108,10 +109,15 @@ class Model:
             if order.offset >= offset:
                 self.erase(key)
                 self._erased.remove((key, offset))
+        if order.kind == "Rebuild":
+            self._reply(order, "ok", None, 0)
+            return
         if HOMES[order.key] != order.partition:
             self.forwarded.append(order.command_id)
             return
         thing = self.things[order.key]
+        if order.fields.get("upto"):
+            return  # an erasure goes on
         known = thing.past.get(order.command_id)
         if known is not None:
             self.repeated += 1
@@ -151,6 +157,9 @@ class Model:
             if thing.total > LARGEST:
                 raise Refused("untold", "state")
             return (thing.total, thing.changes), thing.seq
+        if kind == "Erase":
+            self._erase_all(order, thing)
+            return thing.seq, thing.seq
         if kind in ("Take", "Give") and thing.total < told["n"]:
             raise Refused("rejected", "short")
         if self._spoilt(order, thing):
@@ -188,6 +197,15 @@ class Model:
                 del thing.past[next(iter(thing.past))]
         return value, thing.seq
 
+    def _erase_all(self, order: Order, thing: Thing) -> None:
+        if not thing.seq:
+            return
+        self.past_states[order.key].append(dict(thing.states))
+        thing.total = thing.changes = 0
+        thing.states[thing.seq] = None
+        thing.past = {order.command_id: (thing.seq, thing.seq, order.asks)}
+        self.erasures.append((order.key, thing.seq))
+
     def _spoilt(self, order: Order, thing: Thing) -> bool:
         """Whether a total that nothing can hold is to be told or saved."""
         kind, told = order.kind, order.fields
@@ -216,7 +234,7 @@ class Model:
         self.events[order.partition].append(event)
 
     def _reply(self, order: Order, status: str, value: Any, seq: int, code: str = "") -> None:
-        if order.asks:
+        if order.asks and order.kind != "Erase":  # that may take a while, and others come between
             position = f"{order.partition}:{self._newest[order.partition]}"
             reply = Reply(order.command_id, status, value, seq, code, position)
             self.replies[order.partition].append(reply)

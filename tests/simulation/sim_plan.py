@@ -14,7 +14,7 @@ KINDS = (
     *("PutMany",) * 3,
     *("Take",) * 5,
     *("Give",) * 4,
-    *("Recite", "Look", "Save", "Wipe", "Spoil", "Nudge", "Swell"),
+    *("Recite", "Look", "Save", "Wipe", "Spoil", "Nudge", "Swell", "Erase"),
 )
 
 
@@ -42,6 +42,8 @@ class Settings(NamedTuple):
     rate: float  # of bad moments
     kept: bool  # whether workers keep a local store
     upgrade: bool  # new lives have another snapshot_version from some moment on
+    keep: int  # events that stay behind a snapshot; 0: all
+    max_tombstones: int
     batch_ms: int  # a look at the clock takes one: a batch may be cut after two commands
 
 
@@ -56,6 +58,7 @@ class Plan(NamedTuple):
 def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(seed)
+    upgrade = chance.random() < 0.3
     settings = Settings(
         workers=chance.choice((2, 2, 3)),
         batch_records=chance.choice((1, 2, 4, 8)),
@@ -63,7 +66,10 @@ def plan_of(seed: int) -> Plan:
         max_tail=chance.choice((4, 8, 30)),
         rate=chance.choice((0.06, 0.10, 0.14)),
         kept=chance.random() < 0.75,
-        upgrade=chance.random() < 0.3,
+        upgrade=upgrade,
+        # new folds need all events
+        keep=0 if upgrade else chance.choice((0, 1, 2)),
+        max_tombstones=chance.choice((1, 3, 1_000)),
         batch_ms=chance.choice((1, 2, 100)),
     )
     actions = [_action(chance, number) for number in range(chance.randrange(40, 70))]
@@ -77,6 +83,8 @@ def plan_of(seed: int) -> Plan:
 def _action(chance: random.Random, number: int) -> Action:
     if chance.random() < 0.03:
         return Action(number, "junk", chance.choice(KEYS), {}, asks=chance.random() < 0.5)
+    if chance.random() < 0.01:
+        return Action(number, "Rebuild", chance.choice(KEYS), {}, asks=True)
     kind = chance.choice(KINDS)
     key = chance.choice(KEYS[::2] if chance.random() < 0.6 else KEYS)
     fields: dict[str, Any] = {}

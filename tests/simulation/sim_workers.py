@@ -104,8 +104,10 @@ class Crew:
             window_ids=6,
             window_ms=3_600_000,
             kept_reply_bytes=40,
+            max_tombstones=settings.max_tombstones,
         )
-        self._machine = Machine(DEFINITION, CODEC, policy)
+        definition = replace(DEFINITION, keep=settings.keep or None)
+        self._machine = Machine(definition, CODEC, policy)
         self._other_machine = Machine(replace(DEFINITION, snapshot_version=2), CODEC, policy)
 
     def _clock(self, place: Place) -> float:

@@ -108,6 +108,7 @@ class World:
                 else:
                     self._event()
             self._heal()
+            self._count_what_went()
         except Stuck as error:
             crew.failures.append(str(error))
 
@@ -181,6 +182,21 @@ class World:
             self.settle()
         self.crew.stop_all(clean=True)
         self.cluster.advance(POLL_INTERVAL_S)
+
+    def _count_what_went(self) -> None:
+        by_owners = [
+            (topic, each.record)
+            for topic in (TOPICS.journal, TOPICS.commands)
+            for partition in self.cluster.topic(topic).partitions
+            for each in partition.history
+            if each.committed and each.record is not None
+        ]
+        self.counts["events removed"] = sum(
+            topic == TOPICS.journal and record.value is None for topic, record in by_owners
+        )
+        self.counts["rebuilds"] = sum(
+            topic == TOPICS.commands and record.key is None for topic, record in by_owners
+        )
 
     # -- idle days ---------------------------------------------------------------------------
 
