@@ -20,17 +20,28 @@ COMMANDS = {
         "kstate.cli.dead_letters:dead_letters",
         "List the commands that failed, or send one again.",
     ),
+    "export": (
+        "kstate.cli.transfer:export",
+        "Copy a processor's journal and snapshots into files.",
+    ),
     "handler": (
         "kstate.cli.handler:handler",
         "Run event handlers, which tell the outside world of events.",
     ),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
+    "import": (
+        "kstate.cli.transfer:import_",
+        "Take what was exported in, on a log without that journal.",
+    ),
     "projection": (
         "kstate.cli.projection:projection",
         "Run projections, look at them, pause, reset or rebuild them.",
     ),
-    "query": ("kstate.cli.query:query", "Read events by id or by tag, or list the ids."),
-    "replay": ("kstate.cli.replay:replay", "Read the journal from a point on, or fold it."),
+    "query": ("kstate.cli.query:query", "Read events by id, tag or type, or list the ids."),
+    "replay": (
+        "kstate.cli.replay:replay",
+        "Read the journal from a point on, fold it, or repair its snapshots.",
+    ),
     "run": ("kstate.cli.run:run", "Run processors until SIGTERM or Ctrl-C."),
     "schema": ("kstate.cli.schema:schema", "Freeze the schemas of processors, or check them."),
     "state": ("kstate.cli.state:state", "Print the state of an entity, now or then."),

@@ -69,7 +69,7 @@ class Steps:
             return as_json(told)
         lines = [event_line(stored, False)]
         lines += [f"    {each}" for each in found]
-        lines.append(f"    = {plain(state) if known else state!r}")
+        lines.append(f"    = {plain(state) if known else repr(state)}")
         return "\n".join(lines)
 
 

@@ -165,7 +165,7 @@ def test_given_ids_are_shown_with_the_state_after_each_event(filled: Shell) -> N
     found = lines(filled("replay", "shop:Shop", "o-1", "--state", "--json").stdout)
     assert [(e["seq"], e["state"]["total"]) for e in found] == [(1, 1), (2, 3), (3, 303)]
     text = filled("replay", "shop:Shop", "o-2", "--state").stdout
-    assert "\n    → total=200 items=[" in text
+    assert "\n    = total=200 items=[" in text
 
 
 def test_a_shown_state_counts_the_events_before_the_beginning(filled: Shell) -> None:
