@@ -88,6 +88,23 @@ def test_a_process_that_dies_inside_a_batch_leaves_nothing_of_it(
     assert stage.rows(sums) == [("a", 10, 5)]
 
 
+def test_a_process_that_dies_where_it_would_move_the_offsets_leaves_no_rows(
+    world: World, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    world.run(Tally)
+    world.call(Tally, "a", Put(2, times=5))
+    with monkeypatch.context() as patched:
+        patched.setattr("kstate.projection.ledger.advance", die)
+        assert isinstance(stage.failure(stage.run(Sums)), Killed)
+    assert stage.rows(sums) == []
+    stage.run(Sums)
+    stage.caught_up(Sums)
+    assert stage.rows(sums) == [("a", 10, 5)]
+
+
 def test_a_batch_may_be_as_small_as_one_record(world: World, stage: Stage) -> None:
     world.run(Tally)
     world.call(Tally, "a", Put(2, times=5))
@@ -143,6 +160,19 @@ def test_a_running_process_whose_partition_was_taken_reads_its_offset_again(
     world.call(Tally, "a", Put(2))
     stage.caught_up(Sums)
     assert stage.rows(sums) == [("a", 3, 2)]
+
+
+def test_a_running_process_that_has_nothing_to_write_sees_that_it_is_to_begin_anew(
+    world: World, stage: Stage
+) -> None:
+    world.run(Tally, partitions=1)
+    world.call(Tally, "a", Put(1))
+    stage.run(Sums)
+    stage.caught_up(Sums)
+    with stage.site(Sums).database.transaction() as connection:
+        ledger.begin_anew(connection, "sums")
+        connection.execute(sums.delete())
+    world.until(lambda: stage.rows(sums) == [("a", 1, 1)], "it read all again")
 
 
 def test_a_projection_of_another_journal_is_refused(world: World, stage: Stage) -> None:
