@@ -123,7 +123,7 @@ class Settings:
             "socket.nagle.disable": True,
             "allow.auto.create.topics": False,
             # half of it is how long librdkafka waits between its first connections
-            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.ms": 50,
             "logger": logger,
             **{n: v for n, v in extra.items() if n not in _CONSUMERS and n not in _PRODUCERS},
         }
