@@ -165,8 +165,7 @@ class Export:
         known = Entities(self._book)
         for file in self._manifest.of("journal", reached.partition):
             for record in read_file(self._directory, file):
-                if record.value is not None:
-                    known.event(*_parsed(record))
+                known.event(*_parsed(record))
         for file in self._manifest.of("snapshots", reached.partition):
             for record in read_file(self._directory, file):
                 known.snapshot(record)
@@ -182,14 +181,15 @@ class Export:
         with self._files("journal", reached) as files:
             for records in self._chunks("journal", reached.partition, reached.journal, end):
                 for record in records:
-                    value = record.value
-                    if value is not None and value[:1] == REGISTERED:
+                    if record.value is None:
+                        # it may belong to a snapshot that is not copied, and its event be needed
+                        continue
+                    if record.value[:1] == REGISTERED:
                         raise registered(f"the event at {record.partition}:{record.offset}")
                     key, seq = _parsed(record)
                     if known.gone(key, seq):
                         continue
-                    if value is not None:
-                        known.event(key, seq)
+                    known.event(key, seq)
                     files.write(record)
                 files.pass_to(records[-1].offset + 1)
                 self.watch(len(records))

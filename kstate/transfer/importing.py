@@ -239,7 +239,7 @@ class Import:
         partition = partition_for(key, self._partitions)
         place = seat.places[partition]
         snapshot = known.snapshots.get(key, NONE)
-        if record.value is not None and seq > snapshot.seq:
+        if seq > snapshot.seq:
             if place.low_water < 0:
                 place.low_water = place.floor
             if seq == 1:

@@ -19,6 +19,8 @@ from world import World, header
 from kstate.core.messages import Progress, Record
 from kstate.core.partition import partition_for
 from kstate.core.topics import parse_event_key
+from kstate.transfer.files import read_file
+from kstate.transfer.importing import checked
 from processors.bank import LARGE, Account, Bank, Deposit, Withdraw
 
 BANKS = [Bank, SmallBank]
@@ -305,3 +307,70 @@ def test_what_is_exported_while_commands_run_is_a_past_that_was(copies: Copies, 
 
 def _ids(events: list[Any]) -> set[bytes]:
     return {dict(headers)["command-id"] for _, _, headers, _ in events}
+
+
+def test_what_is_removed_while_the_export_runs_does_not_come_back(copies: Copies) -> None:
+    source = copies.source
+    source.run(SmallBank, partitions=1)
+    for _ in range(4):
+        source.call(SmallBank, "a", Deposit(1))
+    source.settled(SmallBank)
+
+    def later(count: int) -> None:
+        """The first four events are copied; then a snapshot comes, and they are removed."""
+        for _ in range(6):
+            source.call(SmallBank, "a", Deposit(1))
+
+    copies.exported(watch=later)
+    target = copies.target()
+    copies.imported(target, 3)
+    removed = target.snapshot(SmallBank, "a").removed
+    assert removed >= 3
+    assert seqs(target, SmallBank)[b"a"][0] == removed + 1
+    assert all(record.value is not None for record in target.journal(SmallBank))
+
+
+def test_an_archive_has_no_event_that_was_removed_before(copies: Copies) -> None:
+    source = copies.source
+    source.run(SmallBank, partitions=1)
+    for _ in range(10):
+        source.call(SmallBank, "a", Deposit(1))
+    source.settled(SmallBank)
+    source.stop()
+    removed = source.snapshot(SmallBank, "a").removed
+    assert removed > 0
+    copies.exported()
+    found = checked(copies.directory)
+    kept = [each for file in found.of("journal") for each in read_file(copies.directory, file)]
+    first = parse_event_key(kept[0].key)
+    assert first == (b"a", removed + 1)
+
+
+def test_an_event_stays_whose_removal_is_told_by_a_snapshot_that_was_not_copied(
+    copies: Copies,
+) -> None:
+    source = copies.source
+    source.run(SmallBank, partitions=1)
+    for _ in range(4):
+        source.call(SmallBank, "a", Deposit(1))
+    source.settled(SmallBank)
+    passes = 0
+
+    def later(count: int) -> None:
+        """When the snapshots are copied, too, another snapshot comes, and events are removed."""
+        nonlocal passes
+        passes += 1
+        for _ in range(2 if passes == 1 else 6):
+            source.call(SmallBank, "a", Deposit(1))
+
+    copies.exported(watch=later)
+    target = copies.target()
+    copies.imported(target, 3)
+    snapshot = target.snapshot(SmallBank, "a")
+    newest = source.snapshot(SmallBank, "a")
+    assert newest.removed > snapshot.seq, "the newer snapshot has removed what this one needs"
+    there = [parse_event_key(record.key) for record in target.journal(SmallBank)]
+    assert there == [(b"a", snapshot.removed + 1 + n) for n in range(len(there))]
+    assert all(record.value is not None for record in target.journal(SmallBank))
+    target.run(SmallBank, partitions=3)
+    assert target.state(SmallBank, "a").balance == len(there) + snapshot.removed
