@@ -9,7 +9,7 @@ from kstate.errors import LogError, TopicError
 from kstate.log.embedded_file import Database, Topic
 from kstate.log.embedded_records import ends_of, fetch, slot_of, topic_of
 from kstate.log.embedded_wait import Pace
-from kstate.log.port import Chunk
+from kstate.log.port import Choice, Chunk
 
 _NOTHING = Chunk((), {})
 
@@ -25,10 +25,12 @@ class EmbeddedReader:
         self._version = -1
         self._unread = True
         self._turn = 0
+        self._only: Choice | None = None
         self._pace = Pace()
 
-    def assign(self, topic: str, positions: Mapping[int, int]) -> None:
+    def assign(self, topic: str, positions: Mapping[int, int], only: Choice | None = None) -> None:
         """See the port."""
+        self._only = only
         with self._database.read() as connection:
             found = topic_of(self._database.topics, topic)
             for partition in positions:
@@ -46,7 +48,7 @@ class EmbeddedReader:
         deadline = time.monotonic() + timeout_s
         while True:
             chunk = self._look(self._topic, max_records)
-            if chunk.records or chunk.ends:
+            if chunk.records or chunk.ends or chunk.passed:
                 self._pace.touch()
                 return chunk
             if time.monotonic() >= deadline:
@@ -69,7 +71,10 @@ class EmbeddedReader:
         news = {p: end for p, end in reached.items() if self._told.get(p) != end}
         self._told.update(news)
         self._unread = any(position < ends[p][1] for p, position in order.items())
-        return Chunk(records, news)
+        if self._only is None:
+            return Chunk(records, news)
+        only = self._only
+        return Chunk([each for each in records if only(each.headers)], news, order)
 
     def _rotated(self) -> dict[int, int]:
         """The positions, beginning with another partition each time: none starves the others."""

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import client_of, translate
-from kstate.log.kafka_records import records_of
-from kstate.log.port import Chunk, Ends
+from kstate.log.kafka_records import chosen, records_of
+from kstate.log.port import Choice, Chunk, Ends
 
 CONNECT_S = 5.0
 
@@ -26,9 +26,11 @@ class KafkaReader:
             Consumer, settings.reader_consumer(f"kstate-reader-{uuid.uuid4().hex}")
         )
         self._topic = ""
+        self._only: Choice | None = None
 
-    def assign(self, topic: str, positions: Mapping[int, int]) -> None:
+    def assign(self, topic: str, positions: Mapping[int, int], only: Choice | None = None) -> None:
         """See the port."""
+        self._only = only
         ends = self._ends_of(topic, sorted(positions))
         self._topic = topic
         assert self._consumer is not None
@@ -70,7 +72,11 @@ class KafkaReader:
                 ends[message.partition()] = message.offset()
             else:
                 raise translate(problem, f"{self._topic} cannot be read")
-        return Chunk(records_of(found), ends)
+        if self._only is None:
+            return Chunk(records_of(found), ends)
+        last = {message.partition(): message for message in found}
+        passed = {partition: message.offset() + 1 for partition, message in last.items()}
+        return Chunk(records_of(chosen(found, self._only)), ends, passed)
 
     def close(self) -> None:
         """See the port."""

@@ -15,16 +15,34 @@ _headers_of: Callable[[Message], Headers | None] = methodcaller("headers")
 # this one may raise and return a value all the same: the error would come up anywhere later.
 
 
+def chosen(messages: Iterable[Message], only: Callable[[Headers], bool]) -> list[Message]:
+    """The messages for whose headers ``only`` is true."""
+    found = []
+    for message in messages:
+        try:
+            headers = _headers_of(message) or []
+        except SystemError:
+            headers = _unreadable(message)
+        if only(headers):
+            found.append(message)
+    return found
+
+
+def _unreadable(message: Message) -> Headers:
+    """In place of headers of which a name is not UTF-8 (confluent-kafka 2.16)."""
+    # or the client, asked again, would give a list with a hole in it
+    message.set_headers(UNREADABLE_HEADERS)
+    return UNREADABLE_HEADERS
+
+
 def records_of(messages: Iterable[Message]) -> list[Record]:
     """Messages as records."""
     records = []
     for message in messages:
         try:
             headers = _headers_of(message) or []
-        except SystemError:  # a name is not UTF-8 (confluent-kafka 2.16)
-            headers = UNREADABLE_HEADERS
-            # or the client, asked again, would give a list with a hole in it
-            message.set_headers(headers)
+        except SystemError:
+            headers = _unreadable(message)
         partition, offset, at = message.partition(), message.offset(), message.timestamp()[1]
         records.append(new_record((partition, offset, message.key(), message.value(), headers, at)))
     return records

@@ -25,6 +25,8 @@ from kstate.core.messages import Headers, Record, Write
 from kstate.errors import KStateError
 
 Cleanup = Literal["delete", "compact"]
+Choice = Callable[[Headers], bool]
+"""Whether records with these headers are wanted."""
 
 
 class TopicSpec(NamedTuple):
@@ -92,6 +94,8 @@ class Chunk(NamedTuple):
 
     records: Sequence[Record]
     ends: Mapping[int, int]  # partitions whose stable end was reached → the next offset to read
+    # with a choice of records: partitions that were read → the next offset to read
+    passed: Mapping[int, int] = MappingProxyType({})
 
 
 class Member(Protocol):
@@ -149,8 +153,10 @@ class Member(Protocol):
 class Reader(Protocol):
     """Reads partitions of one topic, outside any group, seeing only committed records."""
 
-    def assign(self, topic: str, positions: Mapping[int, int]) -> None:
+    def assign(self, topic: str, positions: Mapping[int, int], only: Choice | None = None) -> None:
         """Reads these partitions from these offsets on; replaces what was assigned.
+
+        With ``only``, records for whose headers it is false are read and not delivered.
 
         An offset below the start of a partition means its start.  Raises `TopicError` when the
         topic or a partition does not exist.
@@ -329,6 +335,7 @@ class Log(Protocol):
 
 __all__ = [
     "Assignment",
+    "Choice",
     "Chunk",
     "Cleanup",
     "Committed",

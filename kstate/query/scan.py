@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kstate.core.messages import Record
-from kstate.log.port import Chunk, Log
+from kstate.log.port import Choice, Chunk, Log
 from kstate.query.events import Match, match_of
 from kstate.query.tail import Tail, moved
 from kstate.query.wanted import Wanted
@@ -81,7 +81,8 @@ def _taken(
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
     """Every record of a partition that is there by now."""
     end = log.ends(topic)[partition].end
-    for chunk, _ in _chunks(log, topic, {partition: 0}, {partition: end} if end else {}):
+    targets = {partition: end} if end else {}
+    for chunk, _ in _chunks(log, topic, {partition: 0}, targets, None):
         yield from chunk.records
 
 
@@ -95,12 +96,14 @@ def _read(
     stop: Stop = lambda: False,
 ) -> Iterator[Match]:
     """Reads until each partition has reached its target; moves ``positions``."""
-    fits, key = wanted.filter(), wanted.key
-    for chunk, behind in _chunks(log, topic, positions, targets, stop):
-        yield from _matches(filter(fits, chunk.records), positions, key)
+    fits = None if wanted.key is None else wanted.filter()
+    for chunk, behind in _chunks(log, topic, positions, targets, wanted.choice(), stop):
+        found = chunk.records if fits is None else filter(fits, chunk.records)
+        yield from _matches(found, positions, wanted.key)
+        read = sum(behind[partition] - positions[partition] for partition in behind)
         positions.update(behind)
         if watch is not None:
-            watch(len(chunk.records))
+            watch(read)
 
 
 def _matches(
@@ -130,6 +133,7 @@ def _chunks(
     topic: str,
     positions: Mapping[int, int],
     targets: dict[int, int],
+    only: Choice | None,
     stop: Stop = lambda: False,
 ) -> Iterator[tuple[Chunk, dict[int, int]]]:
     """What is read from the positions until each target is reached, with the positions behind."""
@@ -139,7 +143,7 @@ def _chunks(
         return
     reader = log.reader()
     try:
-        reader.assign(topic, behind)
+        reader.assign(topic, behind, only)
         while left and not stop():
             chunk = reader.poll(CHUNK, WAIT_S)
             behind = moved(behind, chunk)

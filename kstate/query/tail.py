@@ -153,4 +153,4 @@ class Tail:
 def moved(positions: Mapping[int, int], chunk: Chunk) -> dict[int, int]:
     """The positions behind a chunk that was read from these on."""
     last = {record[0]: record[1] + 1 for record in chunk.records}
-    return {**positions, **last, **chunk.ends}
+    return {**positions, **last, **chunk.passed, **chunk.ends}

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple, TypedDict
 
-from kstate.core.messages import Record
+from kstate.core.messages import Headers, Record
 from kstate.errors import ConfigError
+from kstate.log.port import Choice
 
 EventType = type | str
 """An event's class, or the name it is stored under."""
@@ -50,39 +51,38 @@ class Wanted(NamedTuple):
         """Whether every event is wanted."""
         return self == Wanted()
 
+    def choice(self) -> Choice | None:
+        """Whether headers are of one of these; None when all are."""
+        rest = self._replace(key=None)
+        if rest.everything:
+            return None
+        if len(self.any_of) == 1 and rest == Wanted(any_of=self.any_of):
+            return _with_header("tag", next(iter(self.any_of)))
+        if len(self.types) == 1 and rest == Wanted(types=self.types):
+            return _with_header("type", next(iter(self.types)))
+        return lambda headers: _holds(rest, headers)
+
     def filter(self) -> Callable[[Record], bool]:
         """Whether a journal record may be one of these; its key tells of the persist id."""
-        if self.everything:
-            return _any_record
+        choice = self.choice()
         if self.key is not None:
-            return _with_key(self)
-        if len(self.any_of) == 1 and not (self.all_of or self.none_of or self.types):
-            return _with_header("tag", next(iter(self.any_of)))
-        if len(self.types) == 1 and not (self.any_of or self.all_of or self.none_of):
-            return _with_header("type", next(iter(self.types)))
-        return lambda record: _holds(self, record)
+            beginning = self.key + b"@"
+            return lambda record: (
+                (record[2] or b"").startswith(beginning) and (choice is None or choice(record[4]))
+            )
+        if choice is None:
+            return lambda _: True
+        return lambda record: choice(record[4])
 
 
-def _any_record(_: Record) -> bool:
-    return True
-
-
-def _with_header(name: str, value: bytes) -> Callable[[Record], bool]:
+def _with_header(name: str, value: bytes) -> Choice:
     wanted = (name, value)
-    return lambda record: wanted in record[4]
+    return lambda headers: wanted in headers
 
 
-def _with_key(wanted: Wanted) -> Callable[[Record], bool]:
-    beginning = (wanted.key or b"") + b"@"
-    rest = wanted._replace(key=None)
-    if rest.everything:
-        return lambda record: (record[2] or b"").startswith(beginning)
-    return lambda record: (record[2] or b"").startswith(beginning) and _holds(rest, record)
-
-
-def _holds(wanted: Wanted, record: Record) -> bool:
-    tags = {value for name, value in record[4] if name == "tag"}
-    if wanted.types and not any(n == "type" and v in wanted.types for n, v in record[4]):
+def _holds(wanted: Wanted, headers: Headers) -> bool:
+    tags = {value for name, value in headers if name == "tag"}
+    if wanted.types and not any(n == "type" and v in wanted.types for n, v in headers):
         return False
     if wanted.any_of and wanted.any_of.isdisjoint(tags):
         return False

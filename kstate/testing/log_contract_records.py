@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from kstate.core.messages import Headers
+from kstate.core.messages import Headers, Record
 from kstate.core.partition import partition_for
 from kstate.errors import LogError, RecordTooLarge, TopicError
 from kstate.log.port import TopicSpec
@@ -234,6 +234,32 @@ class RecordPromises(LogHooks):
         reader.assign(topic, {0: third})
         records, _ = world.drain(reader, {0: world.log.ends(topic)[0].stable})
         assert [record.value for record in records] == [b"2", b"3", b"4"]
+
+    def test_a_reader_delivers_only_the_records_whose_headers_are_wanted(
+        self, world: World
+    ) -> None:
+        topic = world.topic(2)
+        odd = [("odd", b"1")]
+        places = [number % 2 if number < 10 else 0 for number in range(20)]
+        world.produce(
+            [
+                write(topic, place, b"%d" % number, headers=odd * (number % 3))
+                for number, place in enumerate(places)
+            ]
+        )
+        reader = world.reader()
+        reader.assign(topic, {0: 0, 1: 0}, lambda headers: len(headers) == 1)
+        found: list[Record] = []
+        passed: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        while len(ends) < 2:
+            chunk = reader.poll(3, 0.1)
+            found += chunk.records
+            passed.update(chunk.passed)
+            ends.update(chunk.ends)
+        assert sorted(int(each.value or b"") for each in found) == list(range(1, 20, 3))
+        # an end may be told in place of the last records before it
+        assert {**passed, **ends} == {p: each.stable for p, each in world.log.ends(topic).items()}
 
     def test_an_offset_below_the_start_means_the_start(self, world: World) -> None:
         topic = world.topic()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kstate.core.messages import Write
 from kstate.errors import LogError, RecordTooLarge, TopicError
 from kstate.log.port import (
+    Choice,
     Chunk,
     Committed,
     Ends,
@@ -145,9 +146,11 @@ class SimulatedReader:
         self._log = log
         self._positions: dict[Partition, int] = {}
         self._told: dict[Partition, int] = {}  # the end that was told last
+        self._only: Choice | None = None
 
-    def assign(self, topic: str, positions: Mapping[int, int]) -> None:
+    def assign(self, topic: str, positions: Mapping[int, int], only: Choice | None = None) -> None:
         """See the port."""
+        self._only = only
         self._log.step("assign")
         cluster = self._log.cluster
         self._positions = {
@@ -163,7 +166,10 @@ class SimulatedReader:
             chunk = self._read(max_records)
             if not chunk.records and not chunk.ends and cluster.wait(timeout_s):
                 chunk = self._read(max_records)
-        return chunk
+        if self._only is None:
+            return chunk
+        passed = {each.partition: each.offset + 1 for each in chunk.records}
+        return Chunk([r for r in chunk.records if self._only(r.headers)], chunk.ends, passed)
 
     def _read(self, room: int) -> Chunk:
         found = []
