@@ -265,6 +265,18 @@ class DamageFound(JournalError):
         super().__init__(f"{what} found in {processor}; docs/verify.md says what to do of each")
 
 
+class StillReadable(LogError):
+    """An entity is erased, and the log's cleaner has not passed yet: its records can be read."""
+
+    exit_code = 36
+
+    def __init__(self, persist_id: str, timeout_s: float) -> None:
+        super().__init__(
+            f"{persist_id!r} is erased, but the log's cleaner has not passed within "
+            f"{timeout_s:g} s: look again with kstate erase --status"
+        )
+
+
 # -- the local store and the worker ------------------------------------------------------------
 
 

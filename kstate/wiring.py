@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -74,6 +74,17 @@ def _refuse_missing(url: str) -> None:
         raise NoSuchLog(
             f"there is no log at {url}: check its name, or start a worker on it (kstate run)"
         )
+
+
+def clean(log: Log, topics: Iterable[str]) -> bool:
+    """Lets the log's cleaner pass over the topics now; False where it comes when it likes."""
+    from kstate.log.embedded import EmbeddedLog
+
+    if not isinstance(log, EmbeddedLog):
+        return False
+    for topic in topics:
+        log.compact(topic)
+    return True
 
 
 def open_registry(url: str) -> Registry | None:
