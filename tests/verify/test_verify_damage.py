@@ -15,7 +15,7 @@ from counter import Added, Count, Counter
 from planting import PARTITIONS, Scene, place
 
 from kstate import event
-from kstate.core.messages import Progress
+from kstate.core.messages import Deleted, Progress
 from kstate.core.topics import CHECKPOINT_KEY
 
 
@@ -99,6 +99,23 @@ def test_a_snapshot_that_says_deleted_of_an_entity_that_is_not(scene: Scene) -> 
     scene.snapshot("a", 3, 0, state=None, deleted=True)
     (found,) = scene.findings()
     assert found.kind == "snapshot"
+
+
+def test_a_snapshot_that_says_nothing_of_a_deletion(scene: Scene) -> None:
+    scene.written(a=1)
+    scene.event("a", 2, scene.codec.encode_event(Deleted()))
+    scene.snapshot("a", 2, 0, state=Count())
+    (found,) = scene.findings()
+    assert (found.kind, found.persist_id, found.seq) == ("snapshot", "a", 2)
+
+
+def test_a_beginning_that_is_gone_with_a_snapshot_that_was_removed(scene: Scene) -> None:
+    scene.prepared()
+    scene.snapshot("a", 3, 3)
+    scene.event("a", 4)
+    assert scene.findings() == []
+    scene.record(scene.topics.snapshots, scene.partition("a"), b"a", None)
+    assert scene.damage().kind == "gap"
 
 
 def test_a_snapshot_beyond_the_end_of_the_journal(scene: Scene) -> None:

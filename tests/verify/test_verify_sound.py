@@ -332,6 +332,30 @@ def test_events_removed_behind_a_snapshot_that_came_after_the_snapshots_were_rea
     assert scene.findings(beside=(scene.topics.snapshots, remove)) == []
 
 
+def test_a_snapshot_that_covers_what_is_below_the_mark_and_came_after_the_snapshots_were_read(
+    scene: Scene,
+) -> None:
+    persist_id = scene.first()
+    scene.written(**{persist_id: 2})
+    scene.committed(0, low_water=1_000)
+    assert [each.kind for each in scene.findings()] == ["low-water"]
+
+    def cover() -> None:
+        scene.snapshot(persist_id, 2, 2)
+
+    assert scene.findings(beside=(scene.topics.snapshots, cover)) == []
+
+
+def test_events_below_the_mark_that_are_removed_are_not_missed(scene: Scene) -> None:
+    scene.written(a=2, b=1)
+    scene.committed(scene.partition("a"), low_water=1_000)
+    scene.snapshot("b", 1, 1)
+    assert [each.persist_id for each in scene.findings()] == ["a"]
+    for seq in (1, 2):
+        scene.event("a", seq, None)
+    assert_sound(scene)
+
+
 def test_tombstones_that_came_after_the_journal_was_read(scene: Scene) -> None:
     """As when they are written while the events before them are compacted away."""
     persist_id = scene.first()
