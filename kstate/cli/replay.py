@@ -42,6 +42,7 @@ from kstate.query.events import StoredEvent
 from kstate.query.journal import Journal
 from kstate.query.points import Point
 from kstate.query.processors import ProcessorRef
+from kstate.runtime.collector import relax_collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def replay(
         rebuild_snapshots(config, code_of(target, config), timeout, as_jsons)
         return
     processor = code_of(target, config) if any(tasks.values()) else reference(target, config)
+    relax_collector()
     with connected(config) as client:
         journal = client.journal(processor)
         total = sum(map(journal.size, ids)) if ids else journal.size()

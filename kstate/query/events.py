@@ -6,7 +6,7 @@ million events pays for what its caller uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,17 +24,31 @@ Positions = Mapping[int, int]
 NOWHERE: Positions = {}
 
 
-class Match:
-    """A journal record that is an event; its value is not decoded."""
+class StoredEvent:
+    """An event as the journal has it."""
 
-    __slots__ = ("behind", "key", "record", "seq")
+    __slots__ = ("_last", "behind", "event", "key", "part", "record", "seq")
 
-    def __init__(self, key: bytes, seq: int, record: Record, behind: Positions) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        seq: int,
+        record: Record,
+        behind: Positions,
+        event: Any = None,
+        part: int = 0,
+        last: bool = True,
+    ) -> None:
         self.key = key
         self.seq = seq
         self.record = record
         self.behind = behind
         """How far a query has read with this record, but for its own partition."""
+        self.event = event
+        """A dataclass of today's code, or plain data where the code is not at hand."""
+        self.part = part
+        """Its place among the events that adapters made of one stored record."""
+        self._last = last  # of those
 
     @property
     def persist_id(self) -> str:
@@ -78,23 +92,6 @@ class Match:
         """Where in its partition it stands."""
         return self.record.offset
 
-
-class StoredEvent(Match):
-    """An event as the journal has it."""
-
-    __slots__ = ("_last", "event", "part")
-
-    def __init__(self, match: Match, event: Any, part: int = 0, last: bool = True) -> None:
-        self.key = match.key
-        self.seq = match.seq
-        self.record = match.record
-        self.behind = match.behind
-        self.event = event
-        """A dataclass of today's code, or plain data where the code is not at hand."""
-        self.part = part
-        """Its place among the events that adapters made of one stored record."""
-        self._last = last  # of those
-
     @property
     def position(self) -> str:
         """Resumes the same query behind this event, elsewhere."""
@@ -116,6 +113,10 @@ class StoredEvent(Match):
         return f"<StoredEvent {self.persist_id}@{self.seq} {self.type} {self.event!r}>"
 
 
+Match = StoredEvent
+"""A record that a query found and has not decoded: its ``event`` is not there yet."""
+
+
 def _header(record: Record, wanted: str) -> bytes:
     """The last header of this name; empty where there is none."""
     found = b""
@@ -127,22 +128,40 @@ def _header(record: Record, wanted: str) -> bytes:
 
 def match_of(record: Record, behind: Positions = NOWHERE) -> Match | None:
     """What a journal record is; None for a tombstone and for a record that is no event."""
-    parsed = parse_event_key(record.key)
-    if parsed is None or record.value is None:
+    parsed = parse_event_key(record[2])
+    if parsed is None or record[3] is None:
         return None
     return Match(parsed[0], parsed[1], record, behind)
 
 
+def decoded(messages: Messages, matches: Iterable[Match]) -> Iterator[StoredEvent]:
+    """The events of these records; raises `DecodeError`."""
+    decode = messages.decode_event
+    for match in matches:
+        event = decode(match.record[3])
+        if type(event) is Several:
+            yield from _several(match, event, 0)
+        else:
+            match.event = event  # most often one record is one event
+            yield match
+
+
 def stored_events(messages: Messages, match: Match, first: int = 0) -> Iterator[StoredEvent]:
-    """The events of a record: one, unless adapters make none or several of it.
+    """The events of one record: one, unless adapters make none or several of it.
 
     ``first`` is how many of its events were had already.  Raises `DecodeError`.
     """
-    decoded = messages.decode_event(match.record.value)
-    if type(decoded) is not Several:
-        if not first:
-            yield StoredEvent(match, decoded)
-        return
-    last = len(decoded) - 1
-    for part, event in enumerate(decoded[first:], first):
-        yield StoredEvent(match, event, part, part == last)
+    event = messages.decode_event(match.record.value)
+    if type(event) is Several:
+        yield from _several(match, event, first)
+    elif not first:
+        match.event = event
+        yield match
+
+
+def _several(match: Match, events: Several, first: int) -> Iterator[StoredEvent]:
+    last = len(events) - 1
+    for part, event in enumerate(events[first:], first):
+        yield StoredEvent(
+            match.key, match.seq, match.record, match.behind, event, part, part == last
+        )

@@ -14,7 +14,8 @@ from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import ConfigError, LogUnavailable, TopicError
 from kstate.log.port import Log
 from kstate.query import scan
-from kstate.query.events import DELETED, Match, StoredEvent, stored_events
+from kstate.query.events import DELETED, Match, StoredEvent, decoded, stored_events
+from kstate.query.index import Index
 from kstate.query.processors import missing
 from kstate.query.scan import Stop
 from kstate.query.tail import Tail
@@ -30,12 +31,18 @@ class Journal:
     """
 
     def __init__(
-        self, log: Log, topics: Topics, messages: Messages, tail: Tail | None = None
+        self,
+        log: Log,
+        topics: Topics,
+        messages: Messages,
+        tail: Tail | None = None,
+        index: Index | None = None,
     ) -> None:
         self.log = log
         self.topics = topics
         self._messages = messages
         self._tail = tail or Tail(log, topics.journal)
+        self._index = index  # what answers queries that are neither live nor for everything
         self.watch: Callable[[int], object] | None = None
         """Called with the number of records read, chunk by chunk, whether they match or not."""
 
@@ -93,16 +100,16 @@ class Journal:
         stop: Stop | None,
     ) -> Iterator[StoredEvent]:
         if in_time_order:
-            found = scan.in_time_order(self.log, self.topics.journal, starts, wanted)
+            found = self._in_time_order(starts, wanted)
         else:
             found = self._found(starts, wanted, live, stop)
-        messages = self._messages
+        if not skip:
+            yield from decoded(self._messages, found)
+            return
         for match in found:
-            first = 0
-            if skip:
-                had = skip.get(match.partition)
-                first = had.parts if had is not None and had.offset == match.offset else 0
-            yield from stored_events(messages, match, first)
+            had = skip.get(match.partition)
+            first = had.parts if had is not None and had.offset == match.offset else 0
+            yield from stored_events(self._messages, match, first)
 
     def ids(self) -> list[str]:
         """The persist ids that exist: those with events, but for the deleted; sorted."""
@@ -154,7 +161,14 @@ class Journal:
 
     def current(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Match]:
         """The records that match and are there by now, not decoded; see `scan.current`."""
+        if self._index is not None and not wanted.everything:
+            return self._index.current(starts, wanted, self.watch)
         return scan.current(self.log, self.topics.journal, starts, wanted, self.watch)
+
+    def _in_time_order(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Match]:
+        if self._index is not None and not wanted.everything:
+            return scan.merged(self._index.in_time_order(starts, wanted), starts)
+        return scan.in_time_order(self.log, self.topics.journal, starts, wanted)
 
     def beginning(self) -> dict[int, int]:
         """The first offset of each partition."""

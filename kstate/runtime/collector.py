@@ -1,4 +1,4 @@
-"""Python's collector of cycles, set for a process that does nothing but run workers."""
+"""Python's collector of cycles, set for a process that runs workers or reads a whole journal."""
 
 from __future__ import annotations
 
