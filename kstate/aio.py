@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from kstate import wiring
 from kstate.async_client import AsyncClient, AsyncEvents
@@ -14,10 +15,13 @@ def connect(
     prefix: str = "",
     kafka: Mapping[str, str] | None = None,
     schema_registry: str | None = None,
+    index: str | Path | None = None,
 ) -> AsyncClient:
     """A client for asyncio of the log at ``url``; see `kstate.connect`."""
     return AsyncClient(
-        wiring.connect(url, prefix=prefix, kafka=kafka, schema_registry=schema_registry)
+        wiring.connect(
+            url, prefix=prefix, kafka=kafka, schema_registry=schema_registry, index=index
+        )
     )
 
 

@@ -32,6 +32,7 @@ from kstate.log.port import Log, Sender
 from kstate.processor import Processor, name_of
 from kstate.query.events import StoredEvent
 from kstate.query.facade import Events
+from kstate.query.index import Indexes
 from kstate.query.journal import Journal
 from kstate.query.points import Point, point_of
 from kstate.query.processors import ProcessorRef as ProcessorRef
@@ -65,12 +66,14 @@ class Client(Upkeep):
         messages_of: MessagesOf,
         machine_of: MachineOf,
         published: Published,
+        indexes: Indexes | None = None,
     ) -> None:
         self._log = log
         self._prefix = prefix
         self._messages_of = messages_of
         self._machine_of = machine_of
         self._published = published
+        self._indexes = indexes
         self._lock = threading.RLock()
         self._links = Links(log)
         self._messages: dict[Any, Messages] = {}
@@ -325,6 +328,8 @@ class Client(Upkeep):
                 tail.close()
             self._links.close()
         finally:
+            if self._indexes is not None:
+                self._indexes.close()
             self._log.close()
 
     def __enter__(self) -> Client:
@@ -360,7 +365,8 @@ class Client(Upkeep):
             tail = self._tails.get(topics.journal)
             if tail is None:
                 tail = self._tails[topics.journal] = Tail(self._log, topics.journal)
-        return Journal(self._log, topics, messages, tail)
+        index = self._indexes.of(topics.journal) if self._indexes is not None else None
+        return Journal(self._log, topics, messages, tail, index)
 
     def states(self, processor: ProcessorRef) -> States:
         """What folds the processor's journal; raises `KStateError` where its code is not given."""

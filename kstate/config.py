@@ -29,6 +29,7 @@ class Config:
     prefix: str = ""
     # where ids of schemas come from, "": nowhere; it may hold a password
     schema_registry: str = field(default="", repr=False)
+    index: str = ""  # the directory of local indexes of journals, "": none are kept
     data: Path = Path(".kstate")
     store: str = "sqlitedict"
     standby: str = "0"  # how many partitions of others have their stores kept warm; or ALL
@@ -110,6 +111,11 @@ def kafka_properties(
 def schema_registry_of(environment: Mapping[str, str] | None = None) -> str:
     """The URL of the schema registry that the environment names; "" without one."""
     return (os.environ if environment is None else environment).get("KSTATE_SCHEMA_REGISTRY", "")
+
+
+def index_of(environment: Mapping[str, str] | None = None) -> str:
+    """The directory of local indexes that the environment names; "" without one."""
+    return (os.environ if environment is None else environment).get("KSTATE_INDEX", "")
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:

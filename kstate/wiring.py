@@ -19,13 +19,14 @@ from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
 from kstate.codec.registry import Ids, Registry
 from kstate.codec.schemas import check_book
-from kstate.config import DEFAULT_PARTITIONS, Config, kafka_properties, schema_registry_of
+from kstate.config import DEFAULT_PARTITIONS, Config, index_of, kafka_properties, schema_registry_of
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
 from kstate.errors import ConfigError, KStateError, NoSuchLog, SchemaError
 from kstate.log.port import Log, Member
 from kstate.processor import Processor, definition_of
+from kstate.query.index import Indexes
 from kstate.runtime.partitions import Partitions
 from kstate.runtime.schema_topic import SchemaTopic
 from kstate.runtime.slot import Slot
@@ -244,6 +245,7 @@ def connect(
     prefix: str = "",
     kafka: Mapping[str, str] | None = None,
     schema_registry: str | None = None,
+    index: str | Path | None = None,
 ) -> Client:
     """A client of the log at ``url`` (``kafka://localhost:9092``, ``sqlite:bank.db``), whose
     topics bear ``prefix``.
@@ -251,7 +253,9 @@ def connect(
     ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
     environment (``KSTATE_KAFKA_SASL_PASSWORD``).  ``schema_registry`` is the URL of the registry
     whose ids records bear (``http://localhost:8081``), by default that of the environment
-    (``KSTATE_SCHEMA_REGISTRY``); "": none.  Raises `ConfigError` for a URL that names no log,
+    (``KSTATE_SCHEMA_REGISTRY``); "": none.  ``index`` is a directory in which the client keeps a
+    local index of each journal that it queries (`kstate.query.index`), by default that of the
+    environment (``KSTATE_INDEX``); "": none.  Raises `ConfigError` for a URL that names no log,
     `NoSuchLog` for an embedded log that no worker has made yet, `LogError` for a log that cannot be
     used.
     """
@@ -288,7 +292,9 @@ def connect(
         schemas.refresh()
         return schemas.meta is not None  # it is written after the schemas of a first worker
 
-    return Client(log, prefix, messages, machine, published)
+    directory = index_of() if index is None else str(index)
+    indexes = Indexes(Path(directory), log) if directory else None
+    return Client(log, prefix, messages, machine, published, indexes)
 
 
 def load_follower(target: str, base: type[F]) -> type[F]:

@@ -167,6 +167,7 @@ def connected(config: Config) -> Client:
         prefix=config.prefix,
         kafka=config.kafka,
         schema_registry=config.schema_registry,
+        index=config.index,
     )
 
 

@@ -160,10 +160,14 @@ def in_time_order(
 
     Each partition has a reader of its own: only the one that is next is read on.
     """
+    return merged([current(log, topic, {p: start}, wanted) for p, start in starts.items()], starts)
+
+
+def merged(found: Iterable[Iterator[Match]], starts: Mapping[int, int]) -> Iterator[Match]:
+    """What was found in each partition from these positions on, by the events' times."""
     behind = dict(starts)
     latest: Match | None = None
-    each = [current(log, topic, {p: start}, wanted) for p, start in starts.items()]
-    for match in heapq.merge(*each, key=lambda match: match.record.timestamp):
+    for match in heapq.merge(*found, key=lambda match: match.record.timestamp):
         if latest is not None and latest.partition != match.partition:
             behind = {**behind, latest.partition: latest.offset + 1}
         match.behind = behind
