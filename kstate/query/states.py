@@ -11,7 +11,7 @@ from kstate.core.entity import Entity
 from kstate.core.messages import Record, Snapshot
 from kstate.core.replay import fold_event
 from kstate.core.topics import encode_persist_id
-from kstate.errors import JournalError
+from kstate.errors import DecodeError, JournalError
 from kstate.query.events import Match, StoredEvent, stored_events
 from kstate.query.journal import Journal
 from kstate.query.points import Point
@@ -66,7 +66,7 @@ class States:
         fold = self._fold(persist_id)
         for match in self._up_to(persist_id, end):
             state = fold(match)
-            if match.seq > begin:
+            if match.seq > max(begin, fold.erased):
                 for stored in stored_events(self._messages, match):
                     yield stored, state
 
@@ -123,13 +123,16 @@ class _Fold:
         self._snapshots = snapshots
         self._known_from = 0  # the seq of the snapshot that stands for what was removed
         self._reached = 0
+        self.erased = 0  # the seq up to which the entity was erased: its state began anew there
         self.entity = Entity(persist_id, machine.init(persist_id))
 
     def __call__(self, match: Match) -> Any:
         """Folds the next event; the state after it, or `UNKNOWN`."""
-        if not self._reached and match.seq > 1:
-            self._begin_with_snapshot(match.seq)
+        if not self._reached:
+            self._begin(match.seq)
         self._reached = match.seq
+        if match.seq <= self.erased:
+            return self.entity.state  # until the log is cleaned, what was erased is still read
         if match.seq < self._known_from:
             return UNKNOWN
         if match.seq > self._known_from:
@@ -144,9 +147,15 @@ class _Fold:
                 f"from its snapshot on, seq {self._known_from}, and not at seq {self._reached}"
             )
 
-    def _begin_with_snapshot(self, first: int) -> None:
+    def _begin(self, first: int) -> None:
         entity = self.entity
-        found = self._snapshots.of(encode_persist_id(entity.persist_id))
+        found = self._snapshots.of(encode_persist_id(entity.persist_id), needed=first > 1)
+        if found is not None and found.erased and found.erased >= first - 1:
+            self.erased = entity.seq = found.erased
+            entity.deleted = True
+            return
+        if first == 1:
+            return
         if found is None or found.seq < first - 1:
             raise JournalError(
                 f"the journal of {entity.persist_id!r} begins with seq {first}, and no snapshot "
@@ -159,7 +168,7 @@ class _Fold:
 
 
 class _Snapshots:
-    """The newest snapshots of a partition, read when the first is asked for."""
+    """The newest snapshots of a partition, read once."""
 
     def __init__(self, journal: Journal, machine: Machine, partition: int) -> None:
         self._journal = journal
@@ -167,12 +176,19 @@ class _Snapshots:
         self._partition = partition
         self._values: dict[bytes, bytes | None] | None = None
 
-    def of(self, key: bytes) -> Snapshot | None:
-        """The newest snapshot of a persist id; raises `DecodeError`."""
+    def of(self, key: bytes, needed: bool) -> Snapshot | None:
+        """The newest snapshot of a persist id; raises `DecodeError` for one that is ``needed``."""
         if self._values is None:
             self._values = dict(self._read())
         value = self._values.get(key)
-        return None if value is None else self._codec.decode_snapshot(value)
+        if value is None:
+            return None
+        try:
+            return self._codec.decode_snapshot(value)
+        except DecodeError:
+            if needed:
+                raise
+            return None  # all events are there: today's code need not read it
 
     def _read(self) -> Iterator[tuple[bytes, bytes | None]]:
         topic = self._journal.topics.snapshots
