@@ -34,6 +34,10 @@ COMMANDS = {
         "kstate.cli.transfer:import_",
         "Take what was exported in, on a log without that journal.",
     ),
+    "index": (
+        "kstate.cli.index:index",
+        "Build a local index of a journal, or bring it up to date.",
+    ),
     "projection": (
         "kstate.cli.projection:projection",
         "Run projections, look at them, pause, reset or rebuild them.",

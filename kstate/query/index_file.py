@@ -116,8 +116,10 @@ class IndexFile(Database):
     # -- what goes in ------------------------------------------------------------------------
 
     def held(self) -> dict[int, Held]:
-        """What it has, per partition."""
+        """What it has, per partition; nothing before it was made."""
         with self._transaction() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+                return {}
             rows = db.execute("SELECT partition, next, events FROM position").fetchall()
             return {partition: Held(position, events) for partition, position, events in rows}
 
