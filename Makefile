@@ -13,7 +13,7 @@ LOG ?=
 # most tests wait for something most of the time
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding crash-kafka projection-kills chaos simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding bench-queries crash-kafka projection-kills chaos simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ bench-entities: $(STAMP) ## a million entities, few of them in memory, on Kafka
 
 bench-generations: $(STAMP) ## how fast journals of older versions are replayed
 	$(BIN)/python -m benchmarks.generations
+
+bench-queries: $(STAMP) ## reading a journal on Kafka, beside bare consumers
+	$(BIN)/python -m benchmarks.queries
 
 bench-decoding: $(STAMP) ## decoding an event, beside fastavro's reader and a constructor
 	$(BIN)/python -m benchmarks.decoding
