@@ -137,7 +137,7 @@ class Author:
 
     def _snapshot(self, producer: Producer, home: _Home, key: bytes) -> None:
         entity = home.entities[key]
-        snapshot = snapshot_of(self._machine, entity, home.end, self._now)
+        snapshot = snapshot_of(self._machine, entity, home.end, self._now, removed=0, erased=0)
         value = self._codec.encode_snapshot(snapshot)
         producer.send(Write(self._topics.snapshots, home.number, key, value, [], self._now))
         entity.snapshot_seq = entity.seq

@@ -47,6 +47,7 @@ EVERY = 100
 TAG = "large"
 CHUNK = 2_000
 FLUSH_S = 300.0
+CONNECT_S = 10.0
 HEADER_BYTES = 10  # of Avro's single-object encoding
 
 
@@ -188,6 +189,8 @@ class Bare:
             }
         )
         try:
+            # or librdkafka would look for the leaders a second later
+            consumer.list_topics(self._topic, timeout=CONNECT_S)
             consumer.assign([TopicPartition(self._topic, p, 0) for p in range(self._partitions)])
             left = self._partitions
             while left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,31 @@ def test_the_short_form_runs_both_loops_and_finds_their_records_the_same(bootstr
     assert "5,000 casts: the same records, byte for byte" in done.stdout
     assert "5,000 calls: the same records, byte for byte" in done.stdout
     assert "p99, ms" in done.stdout
+
+
+def short_form(program: str, bootstrap: str) -> str:
+    """What a benchmark prints that needs a broker."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{program}", "--short"],
+        cwd=ROOT,
+        env={**os.environ, "KSTATE_TEST_BOOTSTRAP": bootstrap},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_short_form_of_the_queries_finds_what_is_there_in_every_way(bootstrap: str) -> None:
+    printed = short_form("queries", bootstrap)
+    for query in ("every event, decoded", "by tag", "by tag, with an index"):
+        assert f"| {query} |" in printed
+
+
+def test_the_short_form_of_the_takeover_tells_of_every_case(bootstrap: str) -> None:
+    assert short_form("takeover", bootstrap).count("the balances are right") == 2
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["casts", "calls"])
