@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import planted_removal  # noqa: F401 - its bugs are registered
+from planting import PLANTS, plant
 from sim_plan import plan_of
 from simulate import simulate
 
 import kstate.core.runner
-from kstate.core.erasure import Erasure
 from kstate.core.messages import Record
-from kstate.core.removal import Removal
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import parse_event_key
@@ -39,15 +38,6 @@ MAX_SEEDS = 1_000
 
 BEGIN = {"a generation of minus one is sent": 250, "a recovery reads to the stable end": 130}
 """The seed to begin with, for bugs that few seeds meet: it saves a minute."""
-
-Plant = Callable[[], AbstractContextManager[object]]
-PLANTS: dict[str, Plant] = {}
-
-
-def plant(function: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
-    """Registers a bug under its name."""
-    PLANTS[function.__name__.replace("_", " ")] = contextmanager(function)
-    return function
 
 
 class _WithoutStart:
@@ -322,51 +312,6 @@ def a_command_of_another_partition_is_executed_in_place() -> Iterator[None]:
         return real(self, record, envelope)
 
     with patch.object(Shard, "_stage", stage):
-        yield
-
-
-# -- retention and erasure -----------------------------------------------------------------------
-
-
-@plant
-def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
-    real = Worker._commit
-
-    def commit(self: Worker, member: Any, writes: Sequence[Any], progress: Any) -> float:
-        producer = self._log.producer()
-        gone = [each for each in writes if each.topic == self._topics.journal and not each.value]
-        for tombstone in gone:
-            producer.send(tombstone)
-        rest = [write for write in writes if write not in gone]
-        return real(self, member, rest, progress)
-
-    with patch.object(Worker, "_commit", commit):
-        yield
-
-
-@plant
-def retention_removes_an_event_that_no_snapshot_covers() -> Iterator[None]:
-    real = Removal.up_to
-
-    def up_to(self: Removal, batch: Any, gone: Any, seq: int) -> Any:
-        return real(self, batch, gone, seq + 2)
-
-    with patch.object(Removal, "up_to", up_to):
-        yield
-
-
-@plant
-def an_erasure_that_does_not_go_on() -> Iterator[None]:
-    def send_on(self: Erasure, batch: Any, record: Any, envelope: Any, command: Any) -> None:
-        self._done(batch, envelope, command.upto)
-
-    with patch.object(Erasure, "_send_on", send_on):
-        yield
-
-
-@plant
-def new_folds_go_on_from_the_life_that_was_erased() -> Iterator[None]:
-    with patch.object(Snapshots, "_base", lambda self, value, older: older):
         yield
 
 

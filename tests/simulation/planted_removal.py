@@ -1,0 +1,56 @@
+"""Bugs in what removes events: see `planted`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from unittest.mock import patch
+
+from planting import plant
+
+from kstate.core.erasure import Erasure
+from kstate.core.removal import Removal
+from kstate.runtime.snapshots import Snapshots
+from kstate.runtime.worker import Worker
+
+
+@plant
+def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
+    real = Worker._commit
+
+    def commit(self: Worker, member: Any, writes: Sequence[Any], progress: Any) -> float:
+        producer = self._log.producer()
+        gone = [each for each in writes if each.topic == self._topics.journal and not each.value]
+        for tombstone in gone:
+            producer.send(tombstone)
+        rest = [write for write in writes if write not in gone]
+        return real(self, member, rest, progress)
+
+    with patch.object(Worker, "_commit", commit):
+        yield
+
+
+@plant
+def retention_removes_an_event_that_no_snapshot_covers() -> Iterator[None]:
+    real = Removal.up_to
+
+    def up_to(self: Removal, batch: Any, gone: Any, seq: int) -> Any:
+        return real(self, batch, gone, seq + 2)
+
+    with patch.object(Removal, "up_to", up_to):
+        yield
+
+
+@plant
+def an_erasure_that_does_not_go_on() -> Iterator[None]:
+    def send_on(self: Erasure, batch: Any, record: Any, envelope: Any, command: Any) -> None:
+        self._done(batch, envelope, command.upto)
+
+    with patch.object(Erasure, "_send_on", send_on):
+        yield
+
+
+@plant
+def new_folds_go_on_from_the_life_that_was_erased() -> Iterator[None]:
+    with patch.object(Snapshots, "_base", lambda self, value, older: older):
+        yield
