@@ -96,8 +96,11 @@ class Index:
         return [self._found({p: start}, ends, wanted) for p, start in starts.items()]
 
     def held(self) -> dict[int, Held]:
-        """What it has, per partition."""
-        return self._file.held()
+        """What it has, per partition; nothing while it is to be made anew."""
+        try:
+            return self._file.held()
+        except StoreCorrupt:  # `catch_up` throws it away, and says so
+            return {}
 
     def size(self) -> int:
         """Its bytes on the disk."""

@@ -77,6 +77,7 @@ class IndexFile(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._names: dict[tuple[str, bytes], int] = {}
+        self._version = -1  # of the content, as far as other connections change it
 
     # -- life --------------------------------------------------------------------------------
 
@@ -132,6 +133,7 @@ class IndexFile(Database):
             if not self._is(db, generation):
                 return None
             positions = dict(db.execute("SELECT partition, next FROM position").fetchall())
+            self._refresh(db)
             self._insert(db, [each for each in records if each[1] >= positions[each[0]]])
             moved = {p: max(positions[p], position) for p, position in reached.items()}
             rows = [(position, partition) for partition, position in moved.items()]
@@ -144,6 +146,7 @@ class IndexFile(Database):
         with self._transaction("IMMEDIATE") as db:
             if not self._is(db, generation):
                 return
+            self._refresh(db)
             for partition, start in starts.items():
                 gone = (place_of(partition, 0), place_of(partition, start))
                 query = "SELECT place FROM event WHERE place >= ? AND place < ?"
@@ -209,6 +212,17 @@ class IndexFile(Database):
         db.executemany("UPDATE position SET events = events + ? WHERE partition = ?", rows)
         rows = [(count, name) for name, count in names.items()]
         db.executemany("UPDATE name SET count = count + ? WHERE id = ?", rows)
+        fewer = [(name,) for name, count in names.items() if count < 0]
+        if fewer:  # a tag may be a secret, too, and goes with the last event that bore it
+            db.executemany("DELETE FROM name WHERE id = ? AND count = 0", fewer)
+            self._names.clear()
+
+    def _refresh(self, db: sqlite3.Connection) -> None:
+        """Forgets the numbers of names when others have written: they may have deleted some."""
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version = version
+            self._names.clear()
 
     def _number(self, db: sqlite3.Connection, kind: str, value: bytes) -> int:
         found = self._names.get((kind, value))
