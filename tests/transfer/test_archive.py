@@ -22,6 +22,7 @@ from kstate.transfer.entities import Entities, unbound
 from kstate.transfer.files import FileWriter, check_file, packed, read_file
 from kstate.transfer.manifest import File, Kind, Manifest, Reached, load
 
+SLOW_DISKS = settings(deadline=None)  # every file is made to last
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 PERSIST_ID = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=50)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -74,6 +75,7 @@ def written(there: Path, kind: Kind, records: list[Record]) -> File:
     return writer.close()
 
 
+@settings(SLOW_DISKS)
 @given(st.lists(events(), max_size=20))
 def test_events_come_out_as_they_went_in(records: list[Record]) -> None:
     with directory() as there:
@@ -84,13 +86,14 @@ def test_events_come_out_as_they_went_in(records: list[Record]) -> None:
         check_file(there, file)
 
 
+@settings(SLOW_DISKS)
 @given(st.lists(snapshots(), max_size=20))
 def test_snapshots_come_out_as_they_went_in(records: list[Record]) -> None:
     with directory() as there:
         assert list(read_file(there, written(there, "snapshots", records))) == records
 
 
-@settings(max_examples=50)
+@settings(SLOW_DISKS, max_examples=50)
 @given(st.lists(events(), min_size=1, max_size=5), st.data())
 def test_a_changed_byte_anywhere_is_noticed(records: list[Record], data: st.DataObject) -> None:
     with directory() as there:
@@ -103,6 +106,7 @@ def test_a_changed_byte_anywhere_is_noticed(records: list[Record], data: st.Data
             check_file(there, file)
 
 
+@settings(SLOW_DISKS)
 @given(ENVELOPES, st.none() | st.binary(max_size=50))
 def test_a_snapshot_for_another_journal_differs_in_its_bound_alone(
     envelope: Snapshot, state: bytes | None
@@ -111,6 +115,7 @@ def test_a_snapshot_for_another_journal_differs_in_its_bound_alone(
     assert found == (replace(envelope, journal_offset=0), state)
 
 
+@settings(SLOW_DISKS)
 @given(
     st.builds(
         Manifest,
