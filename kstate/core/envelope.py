@@ -5,10 +5,9 @@ from __future__ import annotations
 from binascii import hexlify, unhexlify
 from hashlib import blake2b
 
-from kstate.core.messages import UNREADABLE, Record
+from kstate.core.messages import MAX_COMMAND_ID_BYTES, UNREADABLE, Record
 from kstate.errors import BadCommand
 
-MAX_COMMAND_ID_BYTES = 256
 MAX_TRACEPARENT_BYTES = 256
 
 

@@ -12,6 +12,8 @@ R = TypeVar("R")
 Headers = list[tuple[str, bytes]]
 """Record headers in order; a name may repeat."""
 
+MAX_COMMAND_ID_BYTES = 256
+
 UNREADABLE = "kstate-unreadable-headers"
 UNREADABLE_HEADERS: Headers = [(UNREADABLE, b"1")]
 """What a log delivers instead of headers of which a name is no text."""
@@ -70,6 +72,12 @@ class Erase(Command[int]):
 
     upto: int = 0  # 0: all events there are, and the state
     asked: str = ""  # the id of the command that began it: the reply bears it
+
+    def __post_init__(self) -> None:
+        if self.upto < 0 or len(self.asked.encode()) > MAX_COMMAND_ID_BYTES:
+            raise ValueError(
+                "an erasure goes on up to a seq, for a command id of at most 256 bytes"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,10 +68,11 @@ class Runner:
             self.answer(batch, envelope, CONFLICT, None, staged.seq)
             return
         command = self._decode(record.value, envelope.content_type, envelope.type_name)
-        if type(command) is GetState:
+        kind = type(command)
+        if kind is GetState:
             self._tell_state(batch, envelope, staged)
             return
-        if type(command) is Erase:
+        if kind is Erase:
             self._erase(batch, record, envelope, staged, hashed, command)
             return
         self._execute(batch, record, envelope, staged, hashed, command)

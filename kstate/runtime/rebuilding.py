@@ -31,12 +31,14 @@ def rebuild_alone(worker: Worker, watch: Watch | None = None) -> int:
     Raises `LogError` when not all partitions come to it or one is taken away, and `JournalError`
     when a journal cannot be folded; the snapshots of that partition are then what they were.
     """
-    member = worker.join()
     try:
-        return _Rebuilding(member, worker.name, worker.partitions).run(watch)
+        member = worker.join()
+        try:
+            return _Rebuilding(member, worker.name, worker.partitions).run(watch)
+        finally:
+            worker.partitions.close()
+            member.close()
     finally:
-        worker.partitions.close()
-        member.close()
         worker.give_up()
 
 

@@ -149,6 +149,16 @@ def test_the_name_of_the_processor_is_enough(world: World) -> None:
     assert world.state(Counter, "a") == Count()
 
 
+@pytest.mark.parametrize("fields", ['{"upto": -1}', '{"upto": 5, "asked": "%s"}' % ("x" * 300)])
+def test_an_erasure_that_could_not_be_answered_is_refused(world: World, fields: str) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(5))
+    headers = [("content-type", b"application/json"), ("type", b"Erase")]
+    reply = world.ask(Counter, fields.encode(), headers=headers)
+    assert (header(reply, "status"), header(reply, "code")) == ("error", "invalid-value")
+    assert world.state(Counter, "a") == Count(5, 1)
+
+
 def test_it_may_be_awaited(world: World) -> None:
     world.run(Counter)
     world.call(Counter, "a", Add(5))
