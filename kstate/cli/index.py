@@ -106,7 +106,11 @@ def _told(made: Index, before: dict[int, Held] | None, as_jsons: bool) -> dict[i
         )
         return held
     for partition, each in sorted(held.items()):
-        line(f"partition {partition}: {each.events:,} events, up to offset {each.position:,}")
+        line(f"partition {partition}: {_events(each.events)}, up to offset {each.position:,}")
     events = sum(each.events for each in held.values())
-    line(f"{made.path}: {events:,} events, {size / 1e6:.1f} MB", at_once=True)
+    line(f"{made.path}: {_events(events)}, {size / 1e6:.1f} MB", at_once=True)
     return held
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"
