@@ -161,7 +161,9 @@ class Index:
             return "it is so old that the journal may have lost tombstones which it has not seen"
         held = self._file.held()
         if any(held[p].position > each.end for p, each in ends.items()):
-            return "the journal ends before it"
+            now = self._log.ends(self._topic)  # another process may have seen later ends
+            if any(held[p].position > each.end for p, each in now.items()):
+                return "the journal ends before it"
         return None
 
     def _make(self, info: TopicInfo, since: Stamp | None) -> None:
@@ -240,13 +242,16 @@ class Index:
 
     def _asked(self, ask: Callable[[int], list[T] | None]) -> list[T]:
         """What the file says; brought up to date before, if it was made anew meanwhile."""
+        thrown_away = False
         while True:
             try:
                 found = ask(self._generation)
             except StoreCorrupt as error:
+                if thrown_away:
+                    raise
                 with self._lock:
                     self._throw_away(str(error))
-                found = None
+                thrown_away, found = True, None
             if found is not None:
                 return found
             self.catch_up()

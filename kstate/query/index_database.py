@@ -97,6 +97,8 @@ class Database:
         self._check_open()
         if self._db is None:
             self._guard = self._guarded(fcntl.LOCK_SH)
+            if self._guard < 0:
+                raise StoreError(f"{self.path} cannot be locked: keep an index on a local disk")
             try:
                 self._db = _connection(self.path)
             except BaseException:
@@ -140,7 +142,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & 0xFF
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+            damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            if damaged or str(error).startswith("no such "):  # a table or a column
                 raise StoreCorrupt(f"the index {self.path} is damaged ({error})") from error
             raise StoreError(
                 f"the index {self.path} cannot be used ({error}): make room or let it be written, "

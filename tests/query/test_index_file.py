@@ -245,6 +245,18 @@ def test_processes_that_build_at_the_same_time_make_one_right_index(
     assert sum(each.events for each in held.values()) == 6_000
 
 
+def test_a_file_that_another_process_took_further_than_the_ends_seen_here_is_kept(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(books, 20)
+    info, ends = books.index._journal()
+    fill(books, 20)
+    with books.client() as other:
+        other.journal(Bank)._index.catch_up()  # type: ignore[union-attr]
+    books.index._ready(info, ends, int(time.time() * 1000))
+    assert not warnings(caplog)
+
+
 @pytest.mark.parametrize("after", [1, 4, 9])
 def test_a_process_killed_while_it_builds_leaves_a_file_that_others_complete(
     books: Books, after: int
