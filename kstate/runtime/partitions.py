@@ -81,6 +81,7 @@ class Partitions:
         self._monotonic = monotonic
         self._owned: dict[int, Partition] = {}
         self._damaged: dict[int, StoreCorrupt] = {}  # found after a commit
+        self._warned: set[str] = set()  # of what is wrong with snapshots
         self._past = Counts()
         self.checkpoints = Checkpoints(topics.snapshots, monotonic)
         limit = config.standby_limit
@@ -183,6 +184,7 @@ class Partitions:
             around.tombstone_age_ms,
             self._clock,
             effort,
+            self._warned,
         )
 
     def _open(self, number: int) -> PartitionStore:

@@ -43,8 +43,10 @@ class Snapshots:
         tombstone_age_ms: int,  # how long the topic keeps a tombstone
         clock: Callable[[], float],  # seconds since the epoch
         effort: Effort,
+        warned: set[str],  # of what the worker has warned already: partitions are many
     ) -> None:
         self.effort = effort
+        self._warned = warned
         self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
         self.noted = 0  # the next command, as the newest checkpoint record that was read has it
@@ -196,13 +198,15 @@ class Snapshots:
         return self._store.count()
 
     def tell_passed_over(self) -> None:
-        """Says how many snapshots were passed over, and why."""
+        """Says how many snapshots were passed over, and why: one warning per worker and cause,
+        and a line of information for further partitions."""
         if self.effort == "anew":
             return  # it was asked for
         reasons = self.passed_over.values()
         of_another_version = sum(reason is OTHER_VERSION for reason in reasons)
         if of_another_version:
-            logger.warning(
+            logger.log(
+                self._level("version"),
                 "%d snapshots of %s:%d are of another snapshot_version: "
                 "their entities are rebuilt from the journal",
                 of_another_version,
@@ -213,7 +217,8 @@ class Snapshots:
             key, reason = next(
                 item for item in self.passed_over.items() if item[1] is not OTHER_VERSION
             )
-            logger.warning(
+            logger.log(
+                self._level("unreadable"),
                 "%d snapshots of %s:%d are unreadable, that of %r %s: "
                 "their entities are rebuilt from the journal",
                 len(reasons) - of_another_version,
@@ -222,3 +227,8 @@ class Snapshots:
                 key.decode(errors="replace"),
                 reason,
             )
+
+    def _level(self, cause: str) -> int:
+        level = logging.INFO if cause in self._warned else logging.WARNING
+        self._warned.add(cause)
+        return level

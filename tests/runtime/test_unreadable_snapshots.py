@@ -33,6 +33,21 @@ def test_an_entity_whose_snapshot_cannot_be_read_is_rebuilt_when_a_command_comes
     assert said(caplog, "a purse holds at least 0") >= 1
 
 
+def test_there_is_one_warning_however_many_partitions_have_some(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [f"id-{number}" for number in range(8)]
+    world.run(OLD, partitions=4)
+    for persist_id in ids:
+        for command_ in (Add(-600), Add(-600), Save()):
+            world.call(OLD, persist_id, command_)
+    world.restart(NEW, partitions=4)
+    assert [world.state(NEW, persist_id).total for persist_id in ids] == [1_000] * len(ids)
+    told = [each for each in caplog.records if "are unreadable, that of" in each.getMessage()]
+    assert len(told) > 1
+    assert [each.levelname for each in told] == ["WARNING", *["INFO"] * (len(told) - 1)]
+
+
 def test_the_others_are_rebuilt_along_with_it(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
