@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from books import IDS, Books, by_partition, selections
 
+import kstate.aio
 from kstate.log.embedded import EmbeddedLog
 from kstate.query.index_terms import decode_headers, encode_headers
 from processors.bank import Bank
@@ -24,7 +26,7 @@ def books(url: str, tmp_path: Path) -> Iterator[Books]:
         made.close()
 
 
-SEEDS = range(6)
+SEEDS = range(3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -121,3 +123,25 @@ def test_headers_of_all_lengths_are_kept() -> None:
 def test_damaged_headers_are_told(blob: bytes) -> None:
     with pytest.raises(ValueError, match="no headers"):
         decode_headers(blob)
+
+
+def test_the_environment_names_the_directory(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSTATE_INDEX", str(tmp_path / "named"))
+    books.produce(books.event("acct-1", 1, ["large"]))
+    with kstate.connect(books.url, prefix=books.prefix) as client:
+        assert len(list(client.events.by_tag(Bank, "large"))) == 1
+    assert list((tmp_path / "named").glob("*.index"))
+
+
+def test_a_client_for_asyncio_has_an_index_too(books: Books) -> None:
+    books.produce(books.event("acct-1", 1, ["large"]))
+
+    async def amounts() -> list[int]:
+        index = books.directory
+        async with kstate.aio.connect(books.url, prefix=books.prefix, index=index) as client:
+            return [each.event.amount async for each in client.events.by_tag(Bank, "large")]
+
+    assert asyncio.run(amounts()) == [1]
+    assert list(books.directory.glob("*.index"))
