@@ -28,7 +28,7 @@ COMMANDS = {
         "kstate.cli.handler:handler",
         "Run event handlers, which tell the outside world of events.",
     ),
-    "erase": ("kstate.cli.erase:erase", "Erase an entity: its state, events and snapshots."),
+    "erase": ("kstate.cli.erase:erase", "Erase an entity: its state, its events, its snapshots."),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
     "import": (
         "kstate.cli.transfer:import_",
