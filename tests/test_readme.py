@@ -21,7 +21,6 @@ from demo.plain import PAST_SEQ, Plain, busiest, plain_pass, seq_of
 from demo.report import compare, show
 from kstate import StoredEvent
 from kstate.core.messages import Record
-from kstate.query.events import Match
 from processors.flights import Flown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,7 +84,7 @@ def late_events(flights: list[Flight]) -> list[StoredEvent]:
             int(each.dep_delay), None, None,
         )  # fmt: skip
         found.append(
-            StoredEvent(Match(each.tailnum.encode(), 1, Record(0, 0, None, None, [], 0), {}), event)
+            StoredEvent(each.tailnum.encode(), 1, Record(0, 0, None, None, [], 0), {}, event)
         )
     return found
 

@@ -43,10 +43,7 @@ COMMANDS = {
         "Run projections, look at them, pause, reset or rebuild them.",
     ),
     "query": ("kstate.cli.query:query", "Read events by id, tag or type, or list the ids."),
-    "replay": (
-        "kstate.cli.replay:replay",
-        "Read the journal from a point on, fold it, or repair its snapshots.",
-    ),
+    "replay": ("kstate.cli.replay:replay", "Read the journal, fold it, or repair its snapshots."),
     "run": ("kstate.cli.run:run", "Run processors until SIGTERM or Ctrl-C."),
     "schema": ("kstate.cli.schema:schema", "Freeze the schemas of processors, or check them."),
     "state": ("kstate.cli.state:state", "Print the state of an entity, now or then."),

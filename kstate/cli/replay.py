@@ -162,7 +162,7 @@ def replay(
     timeout: float,
     **bounds: Any,
 ) -> None:
-    """Read the journal from a point on, fold it, or repair its snapshots.
+    """Read the journal, fold it, or repair its snapshots.
 
     Prints the events of the given ids, or all, within the bounds. With --state the events are
     folded from the first one on: given ids are shown with the state after each of their events and
@@ -183,7 +183,8 @@ def replay(
     with connected(config) as client:
         journal = client.journal(processor)
         total = sum(map(journal.size, ids)) if ids else journal.size()
-        with progress("journal records", total, pauses=tasks["verify"] or not ids) as shown:
+        quiet = verify or avro is not None or (fold and not ids)
+        with progress("journal records", total, pauses=quiet) as shown:
             journal.watch = shown.advance
             if verify:
                 _verify(client, journal, processor, ids, as_jsons, shown)

@@ -163,7 +163,7 @@ class Archive(Processor[Pages]):
         return Pages()
 
     @command
-    def keep(self, ctx: Context[Pages], cmd: Keep) -> int:
+    def keep_text(self, ctx: Context[Pages], cmd: Keep) -> int:
         ctx.persist(Kept(cmd.text))
         return len(ctx.state.text)
 

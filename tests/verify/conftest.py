@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planting import Scene
+from damaging import Scene
 from world import World
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from counter import Counter
-from planting import Scene
+from damaging import Scene
 
 from kstate.cli.main import kstate
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka import Producer
 from counter import Added, Count, Counter
-from planting import PARTITIONS, Scene, place
+from damaging import PARTITIONS, Scene, place
 
 from kstate import event
 from kstate.core.messages import Deleted, Progress

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from counter import Add, AddAndFail, Added, Count, Counter, Reset, Save
-from planting import PARTITIONS, Scene
+from damaging import PARTITIONS, Scene
 
 from kstate import Command, Context, Processor, command, event
 from kstate.core.messages import Write
