@@ -221,8 +221,7 @@ def test_without_the_snapshot_adapter_accounts_are_rebuilt_from_their_events(
     world.run(EVENTS_ONLY)
     assert recovered(world, EVENTS_ONLY, kept.states) == all_expected(kept)
     told = [each for each in caplog.messages if "unreadable" in each]
-    partitions = {r.partition for r in kept.records["snapshots"] if r.key != CHECKPOINT_KEY}
-    assert len(told) == len(partitions), "one warning for each partition"
+    assert len(told) == 1, "one warning, however many partitions have some"
     assert all("Account.holder: it is not in the stored data" in each for each in told)
 
 
