@@ -9,7 +9,7 @@ from typing import Unpack
 
 from kstate.codec.port import Messages
 from kstate.core.partition import partition_for
-from kstate.core.positions import Skip, format_position, parse_position, parse_source
+from kstate.core.positions import Skip, parse_position, parse_source
 from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import ConfigError, LogUnavailable, TopicError
 from kstate.log.port import Log
@@ -151,11 +151,6 @@ class Journal:
             partition = partition_for(encode_persist_id(persist_id), count)
             ends = {partition: ends[partition]}
         return sum(each.end - each.start for each in ends.values())
-
-    def end(self) -> str:
-        """The position behind everything that is there by now: what a live query goes on from."""
-        ends = self.log.ends(self.topics.journal)
-        return format_position({p: ends[p].end for p in self.beginning()})
 
     # -- reading -----------------------------------------------------------------------------
 

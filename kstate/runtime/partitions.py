@@ -239,10 +239,8 @@ class Partitions:
                 self._owned[number].wiped = True
                 continue
             except UnreadableSnapshot as error:
-                if (
-                    recovery.snapshots.effort != "heads"
-                ):  # it has read each of them: there is no other way
-                    raise error.cause from error
+                if recovery.snapshots.effort != "heads":
+                    raise error.cause from error  # it has read each: there is no other way
                 self.rebuild(number, error)
                 continue
             except (JournalError, DecodeError, FoldFailed) as error:
