@@ -13,10 +13,12 @@ logger = logging.getLogger("kstate.kafka")
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    """librdkafka tells of each attempt to connect that fails, of twenty in a second, and of each
-    partition without a leader.  That brokers are away comes as an error, too, and is told once by
-    whoever needs them."""
-    flood = record.getMessage().startswith(("FAIL [", "METADATAUPDATE ["))
+    """librdkafka tells of each attempt to connect that fails, of twenty in a second, of each
+    partition without a leader, and of each request that it repeats to a coordinator that is still
+    loading.  That brokers are away comes as an error, too, and is told once by whoever needs
+    them."""
+    said = record.getMessage()
+    flood = said.startswith(("FAIL [", "METADATAUPDATE [")) or said.endswith(": retrying")
     return logger.isEnabledFor(logging.DEBUG) or not flood
 
 
