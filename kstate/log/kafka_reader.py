@@ -72,10 +72,14 @@ class KafkaReader:
                 ends[message.partition()] = message.offset()
             else:
                 raise translate(problem, f"{self._topic} cannot be read")
-        if self._only is None:
+        if self._only is None and not ends:
             return Chunk(records_of(found), ends)
         last = {message.partition(): message for message in found}
         passed = {partition: message.offset() + 1 for partition, message in last.items()}
+        # what came behind an end may be told together with it
+        ends = {each: max(end, passed.get(each, 0)) for each, end in ends.items()}
+        if self._only is None:
+            return Chunk(records_of(found), ends)
         return Chunk(records_of(chosen(found, self._only)), ends, passed)
 
     def close(self) -> None:
