@@ -31,7 +31,7 @@ class Seat:
         self._leave = leave
         self._records: list[Record] = []
         self._reached: Mapping[int, int] = self.starts
-        self._failure: KStateError | None = None
+        self._failure: BaseException | None = None
         self._gone = False
         self._news = threading.Condition()
 
@@ -61,7 +61,7 @@ class Seat:
                 self._news.notify()
             return not self._gone
 
-    def fail(self, error: KStateError) -> None:
+    def fail(self, error: BaseException) -> None:
         """Has `take` raise this."""
         with self._news:
             self._failure = error
@@ -129,7 +129,7 @@ class Tail:
                 chunk = reader.poll(CHUNK, WAIT_S)
                 with self._lock:
                     self._tell(chunk)
-        except KStateError as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             with self._lock:
                 for seat in self._seats:
                     seat.fail(error)

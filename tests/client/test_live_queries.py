@@ -11,6 +11,7 @@ import pytest
 from counter import Add, Counter
 from world import World
 
+from kstate.errors import LogError
 from kstate.log.port import Log
 from kstate.query import tail
 
@@ -84,3 +85,38 @@ def test_what_a_call_did_can_be_waited_for(world: World) -> None:
         world.client.events.wait_for(Counter, answered.position)
         assert answered.value == sum(range(1, amount + 1))
         assert len(list(world.client.events.by_id(Counter, "a"))) == amount
+
+
+@pytest.mark.parametrize("failure", [LogError("gone"), RuntimeError("a defect"), SystemExit("no")])
+def test_whatever_ends_the_reader_ends_every_query_that_waits_and_the_next_one_reads_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    world.run(Counter)
+    world.call(Counter, "a", Add(1))
+    opened = counted_readers(world.client._log, monkeypatch)
+    queries = [world.client.events.all(Counter, live=True) for _ in range(3)]
+    assert [amounts(each, 1) for each in queries] == [[1]] * 3
+    shared = opened[0]  # the others have read what was there, each for one query
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(shared, "poll", fail)
+    ends: list[BaseException] = []
+
+    def wait(query: Iterator[Any]) -> None:
+        try:
+            next(query)
+        except BaseException as error:  # noqa: BLE001 - what it is, is looked at below
+            ends.append(error)
+
+    waiting = [threading.Thread(target=wait, args=(each,), daemon=True) for each in queries]
+    for thread in waiting:
+        thread.start()
+    for thread in waiting:
+        thread.join(20)
+    assert ends == [failure] * 3
+    again = world.client.events.all(Counter, live=True)
+    world.call(Counter, "a", Add(2))
+    assert amounts(again, 2) == [1, 2]
+    again.close()
