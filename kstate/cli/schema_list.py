@@ -14,12 +14,15 @@ from kstate.cli.options import common, config_file, examples, json_flag, opened
 from kstate.cli.output import as_json, line, moment
 from kstate.cli.progress import progress
 from kstate.cli.schema_code import codecs, directory_option, targets_argument
-from kstate.cli.schema_topic import Published, counts, published, size
+from kstate.cli.schema_topic import Counts, Published, counts, published, size
 from kstate.config import Config, load_config
 from kstate.core.topics import Topics
+from kstate.errors import DecodeError
 
 if TYPE_CHECKING:
     from kstate.codec.avro import AvroCodec
+    from kstate.codec.book import Book
+    from kstate.codec.registry import Ids
     from kstate.codec.versions import Version
 
 TITLES = ("processor", "type", "kind", "version", "fingerprint", "first seen", "records")
@@ -35,7 +38,7 @@ class Row:
     version: int | None  # None: not frozen
     fingerprint: str
     today: bool
-    first_seen: str  # in the schemas topic, else in a file, else in the code
+    first_seen: str  # in the schemas topic, else in a file, the code, or the registry
     records: int | None  # None: not counted
 
 
@@ -68,27 +71,46 @@ def list_versions(
     a name listed under processors in kstate.toml.
     """
     rows: list[Row] = []
+    uncounted: list[str] = []
     for codec in codecs(targets, config):
         if not (topic or count):
             rows += _rows(codec, directory, None, None)
             continue
-        topics = Topics.of(codec.processor, config.prefix)
-        log = opened(config)
-        try:
-            found = published(log, topics)
-            numbers = None
-            if count:
-                with progress("records", size(log, topics), pauses=True) as shown:
-                    numbers = counts(log, topics, found.book, shown.advance)
-            rows += _rows(codec, directory, found, numbers)
-        finally:
-            log.close()
+        found, counted = _looked_up(config, codec.processor, count)
+        rows += _rows(codec, directory, found, counted.records if counted else None)
+        uncounted += filter(None, [counted.sentence(codec.processor) if counted else None])
     if as_jsons:
         for row in rows:
             line(as_json(row))
     else:
         for text in _aligned(rows, count):
             line(text)
+    if uncounted:
+        raise DecodeError("; ".join(uncounted))
+
+
+def _looked_up(config: Config, processor: str, count: bool) -> tuple[Published, Counts | None]:
+    """What the log tells of a processor's schemas; with ``count``, also how many records bear
+    each."""
+    topics = Topics.of(processor, config.prefix)
+    log = opened(config)
+    try:
+        found = published(log, topics)
+        if not count:
+            return found, None
+        ids = _ids(config, found.book)
+        with progress("records", size(log, topics), pauses=True) as shown:
+            return found, counts(log, topics, found.book, ids, shown.advance)
+    finally:
+        log.close()
+
+
+def _ids(config: Config, book: Book) -> Ids | None:
+    from kstate.codec.registry import Ids
+    from kstate.wiring import open_registry
+
+    registry = open_registry(config.schema_registry)
+    return None if registry is None else Ids(registry, book)
 
 
 def _rows(
@@ -116,7 +138,9 @@ def _first_seen(version: Version, found: Published | None) -> str:
     if record is not None:
         at = moment(datetime.fromtimestamp(record.timestamp / 1000, UTC))
         return f"published {at} at offset {record.offset}"
-    return str(version.path) if version.path else "in the code"
+    if version.path is not None:
+        return str(version.path)
+    return "in the code" if version.today else "in the registry"
 
 
 def _aligned(rows: Sequence[Row], counted: bool) -> list[str]:

@@ -16,6 +16,10 @@ from kstate.query.processors import missing
 
 if TYPE_CHECKING:
     from kstate.codec.book import Book
+    from kstate.codec.registry import Ids
+
+REASONS = 3
+"""How many reasons are told of records that were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,34 @@ def size(log: Log, topics: Topics) -> int:
     )
 
 
-def counts(log: Log, topics: Topics, book: Book, watch: Callable[[int], object]) -> Counter[str]:
-    """How many commands, events, snapshots and replies bear each fingerprint (hexadecimal)."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many commands, events, snapshots and replies bear each schema."""
+
+    records: Counter[str]  # by its fingerprint, hexadecimal
+    unknown: Counter[str]  # in Confluent's wire format and not to be told: by the reason
+
+    def sentence(self, processor: str) -> str | None:
+        """What could not be counted, and why; None where everything was."""
+        if not self.unknown:
+            return None
+        count, reasons = self.unknown.total(), list(self.unknown)
+        of = "record" if count == 1 else "records"
+        verb = "is" if count == 1 else "are"
+        told, more = reasons[:REASONS], len(reasons) - REASONS
+        if more > 0:
+            told.append(f"and {more:,} further ids")
+        return f"{count:,} {of} of {processor} {verb} not counted: {'; '.join(told)}"
+
+
+def counts(
+    log: Log, topics: Topics, book: Book, ids: Ids | None, watch: Callable[[int], object]
+) -> Counts:
+    """Reads all records that bear a schema; ``ids`` are those of the registry, if there is one.
+
+    Raises `LogUnavailable` while the registry is away.
+    """
+    from kstate.codec.registry import ID_BYTES, is_confluent
     from kstate.codec.snapshots import Envelopes
     from kstate.codec.writers import MAGIC
 
@@ -62,13 +92,35 @@ def counts(log: Log, topics: Topics, book: Book, watch: Callable[[int], object])
         except DecodeError:
             return None  # no snapshot of this kind: it bears no state that could be counted
 
-    found: Counter[str] = Counter()
+    found = Counts(Counter(), Counter())
+    places: dict[bytes, tuple[Counter[str], str]] = {}  # of Confluent's heads, each asked for once
     for topic in _counted(topics):
         for record in committed(log, topic, watch=watch):
             value = state_of(record) if topic == topics.snapshots else record.value
-            if value is not None and value[:2] == MAGIC:
-                found[value[2:10].hex()] += 1
+            if not value:
+                continue
+            if value[:2] == MAGIC:
+                found.records[value[2:10].hex()] += 1
+            elif is_confluent(value) and len(value) >= ID_BYTES:
+                head = value[:ID_BYTES]
+                if head not in places:
+                    places[head] = _place(found, ids, head)
+                counter, name = places[head]
+                counter[name] += 1
     return found
+
+
+def _place(found: Counts, ids: Ids | None, head: bytes) -> tuple[Counter[str], str]:
+    """Where records with a head of Confluent's wire format are counted, and under which name."""
+    from kstate.codec.avro import NEEDS_REGISTRY
+    from kstate.codec.registry_codec import single
+
+    if ids is None:
+        return found.unknown, NEEDS_REGISTRY
+    try:
+        return found.records, (single(ids, head) or b"")[2:].hex()
+    except DecodeError as error:
+        return found.unknown, str(error)
 
 
 def _counted(topics: Topics) -> tuple[str, ...]:
