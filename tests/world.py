@@ -23,10 +23,12 @@ from kstate.core.batch import Counts
 from kstate.core.messages import Headers, Record, Write
 from kstate.core.policy import Policy
 from kstate.core.topics import CHECKPOINT_KEY, Topics
+from kstate.log.embedded import EmbeddedLog
 from kstate.log.port import Log
 from kstate.processor import name_of
 from kstate.runtime.host import Host
 from kstate.runtime.worker import Worker
+from kstate.testing.kafka_cleaner import compact
 from kstate.testing.log_world import World as LogWorld
 from kstate.wiring import build_workers, open_log
 
@@ -236,6 +238,15 @@ class World:
 
     def journal(self, processor: AnyProcessor) -> list[Record]:
         return self.read(self.topics(processor).journal)
+
+    def clean(self, *topics: str) -> None:
+        """Has the log's cleaner pass over all that these topics hold."""
+        log = self._logs.log
+        for topic in topics:
+            if isinstance(log, EmbeddedLog):
+                log.compact(topic)
+            else:
+                compact(log, urlsplit(self.url).netloc, topic, PATIENCE_S)
 
     def snapshots(self, processor: AnyProcessor) -> list[Record]:
         kept = self.read(self.topics(processor).snapshots)

@@ -262,6 +262,7 @@ class LocalKafka:
             "group.consumer.min.heartbeat.interval.ms": "1500",
             "group.consumer.heartbeat.interval.ms": "1500",
             "log.cleaner.dedupe.buffer.size": "16777216",
+            "log.cleaner.backoff.ms": "200",  # tests wait for it (`kstate.testing.kafka_cleaner`)
         } | self._settings
 
     def _await(self, node: int) -> None:

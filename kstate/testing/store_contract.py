@@ -64,12 +64,6 @@ class StoreContract:
         return self.make_store(tmp_path)
 
     @pytest.fixture
-    def persistent_store(self, store: Store) -> Store:
-        if not store.persistent:
-            pytest.skip("the store does not outlive its process")
-        return store
-
-    @pytest.fixture
     def partition(self, store: Store) -> Iterator[PartitionStore]:
         partition = store.open(TOPIC, 0)
         yield partition
@@ -246,23 +240,25 @@ class StoreContract:
         assert partition.count() == 0
         partition.close()
 
-    # -- what outlives the process -------------------------------------------------------------
 
-    def test_a_reopened_store_is_as_it_was(self, persistent_store: Store) -> None:
-        partition = persistent_store.open(TOPIC, 0)
+class PersistentStoreContract(StoreContract):
+    """The promises of a store that outlives its process, too."""
+
+    def test_a_reopened_store_is_as_it_was(self, store: Store) -> None:
+        partition = store.open(TOPIC, 0)
         partition.apply({b"a": b"1", b"b": b"2"}, checkpoint_at(1))
         partition.apply({b"a": None}, checkpoint_at(2))
         partition.close()
-        partition = persistent_store.open(TOPIC, 0)
+        partition = store.open(TOPIC, 0)
         assert dict(partition.items()) == {b"b": b"2"}
         assert partition.checkpoint() == checkpoint_at(2)
         partition.close()
 
     @pytest.mark.parametrize("damage", ["garbage", "truncated"])
     def test_a_damaged_store_is_reported_and_can_be_replaced(
-        self, persistent_store: Store, tmp_path: Path, damage: str
+        self, store: Store, tmp_path: Path, damage: str
     ) -> None:
-        partition = persistent_store.open(TOPIC, 0)
+        partition = store.open(TOPIC, 0)
         partition.apply({b"%d" % n: os.urandom(100) for n in range(1000)}, checkpoint_at(1))
         partition.close()
         for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
@@ -271,29 +267,27 @@ class StoreContract:
                 os.urandom(size) if damage == "garbage" else path.read_bytes()[: size // 2]
             )
         with pytest.raises(StoreCorrupt) as caught:
-            persistent_store.open(TOPIC, 0)
+            store.open(TOPIC, 0)
         assert str(tmp_path) in str(caught.value)
-        persistent_store.destroy(TOPIC, 0)
-        partition = persistent_store.open(TOPIC, 0)
+        store.destroy(TOPIC, 0)
+        partition = store.open(TOPIC, 0)
         assert partition.count() == 0
         partition.apply({b"a": b"1"}, checkpoint_at(2))
         assert partition.get(b"a") == b"1"
         partition.close()
 
     def test_another_process_is_kept_out_until_the_holder_dies(
-        self, persistent_store: Store, tmp_path: Path
+        self, store: Store, tmp_path: Path
     ) -> None:
         with child(hold_open, self.make_store, tmp_path) as (process, pipe):
             assert pipe.recv() == "open"
             with pytest.raises(StoreError, match="in use"):
-                persistent_store.open(TOPIC, 0)
+                store.open(TOPIC, 0)
             process.kill()
             process.join()
-            persistent_store.open(TOPIC, 0).close()
+            store.open(TOPIC, 0).close()
 
-    def test_kill_9_leaves_each_change_whole_or_absent(
-        self, persistent_store: Store, tmp_path: Path
-    ) -> None:
+    def test_kill_9_leaves_each_change_whole_or_absent(self, store: Store, tmp_path: Path) -> None:
         for _ in range(3):
             with child(apply_for_ever, self.make_store, tmp_path) as (process, pipe):
                 start = applied = pipe.recv()
@@ -301,22 +295,20 @@ class StoreContract:
                     applied = pipe.recv()
                 process.kill()
                 process.join()
-            partition = persistent_store.open(TOPIC, 0)
+            partition = store.open(TOPIC, 0)
             checkpoint = partition.checkpoint()
             assert checkpoint is not None
             assert checkpoint.snapshots_offset >= applied
             assert dict(partition.items()) == numbered_snapshots(checkpoint.snapshots_offset)
             partition.close()
 
-    def test_without_room_a_change_is_refused_whole(
-        self, persistent_store: Store, tmp_path: Path
-    ) -> None:
+    def test_without_room_a_change_is_refused_whole(self, store: Store, tmp_path: Path) -> None:
         with child(run_out_of_room, self.make_store, tmp_path) as (process, pipe):
             error, snapshots, checkpoint = pipe.recv()
             process.join()
         assert error == "StoreError"
         assert (snapshots, checkpoint) == ({b"old": b"1"}, checkpoint_at(1))
-        partition = persistent_store.open(TOPIC, 0)
+        partition = store.open(TOPIC, 0)
         assert dict(partition.items()) == {b"old": b"1"}
         assert partition.checkpoint() == checkpoint_at(1)
         partition.apply({b"new": b"2"}, checkpoint_at(2))

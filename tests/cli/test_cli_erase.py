@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -28,11 +29,6 @@ def told(shell: Shell, *options: str, persist_id: str = "o-1") -> dict[str, Any]
 def remains(found: dict[str, Any]) -> dict[str, int]:
     """By the last part of the topic's name, how many records there are."""
     return {each["topic"].rpartition(".")[2]: each["records"] for each in found["remains"]}
-
-
-def only_embedded(world: World) -> None:
-    if not world.url.startswith("sqlite:"):
-        pytest.skip("Kafka's cleaner comes when it likes")
 
 
 def test_an_entity_begins_anew_and_it_is_told_what_remains(shell: Shell) -> None:
@@ -64,9 +60,13 @@ def test_what_never_was_is_told(shell: Shell) -> None:
 
 
 def test_wait_ends_when_the_cleaner_has_passed(shell: Shell, world: World) -> None:
-    only_embedded(world)
     put(shell, times=3)
-    found = told(shell, "--wait")
+    topics = world.topics(Shop)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(told, shell, "--wait")
+        world.until(lambda: any(r.value is None for r in world.journal(Shop)), "it was erased")
+        world.clean(topics.journal, topics.snapshots)
+        found = waiting.result()
     assert found["cleaned"]
     assert remains(found) == {"commands": 4, "replies": 4}
     assert [r.key for r in world.journal(Shop) if r.value is not None] == []

@@ -28,6 +28,7 @@ from kstate.runtime.schema_topic import META_KEY
 from kstate.runtime.startup import meta_of
 from kstate.runtime.topic_check import topic_specs
 from kstate.testing.kafka_local import NoLocalKafka, free_ports, local_kafka
+from kstate.testing.plugin import without
 
 KINDS = ("commands", "journal", "snapshots", "replies", "dead-letters", "schemas")
 
@@ -327,7 +328,7 @@ def guarded() -> Iterator[str]:
         with local_kafka(1, settings, "SASL_PLAINTEXT") as kafka:
             yield kafka.bootstrap
     except NoLocalKafka as error:
-        pytest.skip(str(error))
+        without(error)
 
 
 def secrets(password: str) -> dict[str, str]:

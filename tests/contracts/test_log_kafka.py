@@ -7,6 +7,7 @@ from confluent_kafka.admin import AdminClient
 
 from kstate.log.kafka import KafkaLog
 from kstate.log.port import Log
+from kstate.testing.kafka_cleaner import compact
 from kstate.testing.log_contract import LogContract
 from kstate.testing.log_contract_members import MemberPromises
 
@@ -21,6 +22,9 @@ class TestKafkaLog(LogContract):
     def open_log(self, directory: Path) -> KafkaLog:
         # a member that does not poll is to be given up within the test's patience
         return KafkaLog(self.bootstrap, {"max.poll.interval.ms": "7000"})
+
+    def compact(self, log: Log, topic: str) -> None:
+        compact(log, self.bootstrap, topic, self.patience_s)
 
     def delete_topic(self, log: Log, topic: str) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from kstate.store.rocksdb import RocksDBStore
-from kstate.testing.store_contract import StoreContract
+from kstate.testing.store_contract import PersistentStoreContract
 
 
-class TestRocksDBStore(StoreContract):
+class TestRocksDBStore(PersistentStoreContract):
     def make_store(self, directory: Path) -> RocksDBStore:
         return RocksDBStore(directory)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from kstate.store.sqlitedict import SqliteDictStore
-from kstate.testing.store_contract import StoreContract
+from kstate.testing.store_contract import PersistentStoreContract
 
 
-class TestSqliteDictStore(StoreContract):
+class TestSqliteDictStore(PersistentStoreContract):
     def make_store(self, directory: Path) -> SqliteDictStore:
         return SqliteDictStore(directory)

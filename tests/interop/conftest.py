@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from pathlib import Path
 
 import java_programs
@@ -11,6 +11,7 @@ from interop_tools import PARTITIONS
 from java_programs import Java, NoJars
 from world import World
 
+from kstate.testing.plugin import without
 from processors.bank import Bank
 
 
@@ -32,13 +33,20 @@ def java(tmp_path_factory: pytest.TempPathFactory) -> Java:
     """Java with the programs compiled; where there is none, a test is skipped with the reason."""
     problem = java_programs.problem()
     if problem is not None:
-        pytest.skip(f"no Java to test with: {problem}")
+        without(f"no Java to test with: {problem}")
     try:
         return Java(tmp_path_factory.mktemp("classes"))
     except NoJars as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        without(error)
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """The program; Debian's package has its name."""
+    found = shutil.which("kcat")
+    if found is None:
+        without("no kcat to test with: it is not installed")
+    return found
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_python_program_needs_no_kstate(directory: Path) -> None:
     assert imported == {"confluent_kafka", "fastavro", "io", "json", "sys", "uuid"}
 
 
-@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+@pytest.mark.usefixtures("kcat")
 def test_kcat_does_what_the_page_says(bank: World, shell: Shell, directory: Path) -> None:
     assert follow(here(section("kcat", directory), bank), directory, shell) == 4
     assert bank.events(Bank, "acct-2") == [(1, Deposited(7))]

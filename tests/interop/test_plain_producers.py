@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -210,7 +209,7 @@ def test_with_murmur2_random_nothing_is_forwarded(bank: World) -> None:
     assert bank.counts(Bank).forwarded == 0
 
 
-@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+@pytest.mark.usefixtures("kcat")
 def test_a_header_whose_name_is_no_text_makes_a_dead_letter(bank: World) -> None:
     where = ["-b", bank.url.removeprefix("kafka://"), "-t", bank.topics(Bank).commands]
     subprocess.run(

@@ -8,15 +8,17 @@ import pytest
 
 from kstate.log.kafka_config import logger
 
+GETPID = (
+    "GETPID [bank-0#producer-9] [thrd:main]: Failed to acquire transactional PID from broker "
+    "TxnCoordinator/0: Broker: "
+)
 ATTEMPTS = [
     "FAIL [bank-0#producer-1] [thrd:app]: 127.0.0.1:9092/0: Connect failed: Connection refused",
     "METADATAUPDATE [bank-0#consumer-4] [thrd:main]: Partition bank.journal [3] has no leader",
-    "GETPID [bank-0#producer-9] [thrd:main]: Failed to acquire transactional PID from broker "
-    "TxnCoordinator/0: Broker: Not coordinator: retrying",
+    f"{GETPID}Not coordinator: retrying",
 ]
 OUTCOMES = [
-    "GETPID [bank-0#producer-9] [thrd:main]: Failed to acquire transactional PID from broker "
-    "TxnCoordinator/0: Broker: Cluster authorization failed",
+    f"{GETPID}Cluster authorization failed",
     "SESSTMOUT [bank-0#consumer-4] [thrd:main]: Consumer group session timed out",
 ]
 

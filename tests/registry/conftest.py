@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kstate.testing.plugin import without
 from kstate.testing.registry_local import LocalRegistry, NoRegistry, local_registry, registry
-
-
-def without(error: NoRegistry) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(str(error))
-    pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pytest
 from counter import Count, Counter
 from world import AnyProcessor, World
 
 from kstate import after_snapshot
 from kstate.core.messages import Record
-from kstate.log.embedded import EmbeddedLog
 
 
 class Keeper(Counter):
@@ -41,15 +39,9 @@ def left(records: Iterable[Record]) -> list[bytes]:
 
 
 def clean(world: World, processor: AnyProcessor) -> None:
-    """Lets the log's cleaner pass, where it comes on demand."""
-    if not world.url.startswith("sqlite:"):
-        pytest.skip("Kafka's cleaner comes when it likes")
-    log = EmbeddedLog.from_url(world.url)
-    try:
-        for topic in (world.topics(processor).journal, world.topics(processor).snapshots):
-            log.compact(topic)
-    finally:
-        log.close()
+    """Has the log's cleaner pass over the journal and the snapshots."""
+    topics = world.topics(processor)
+    world.clean(topics.journal, topics.snapshots)
 
 
 __all__ = ["Count", "Hoarder", "Keeper", "clean", "left", "tombstones"]

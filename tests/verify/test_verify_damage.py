@@ -323,11 +323,13 @@ def test_two_damages_are_both_told(scene: Scene) -> None:
 # -- transactions that hang ----------------------------------------------------------------------
 
 
+on_kafka = pytest.mark.parametrize("url", ["kafka"], indirect=True)
+"""The embedded log has no open transactions: a commit is one write."""
+
+
 @pytest.fixture
 def writer(scene: Scene) -> Iterator[Producer]:
-    """A transactional producer that is no worker's; on Kafka alone."""
-    if not scene.world.url.startswith("kafka:"):
-        pytest.skip("the embedded log has no open transactions: a commit is one write")
+    """A transactional producer that is no worker's."""
     name = f"stranger-{uuid.uuid4().hex}"
     producer = Producer(
         {
@@ -342,6 +344,7 @@ def writer(scene: Scene) -> Iterator[Producer]:
     producer.abort_transaction(20)
 
 
+@on_kafka
 def test_a_transaction_that_is_left_open(scene: Scene, writer: Producer) -> None:
     scene.written(a=2)
     where = scene.partition("a")
@@ -353,6 +356,7 @@ def test_a_transaction_that_is_left_open(scene: Scene, writer: Producer) -> None
     )  # fmt: skip
 
 
+@on_kafka
 def test_a_transaction_left_open_on_the_commands(scene: Scene, writer: Producer) -> None:
     scene.written(a=2)
     writer.produce(scene.topics.commands, b"?", b"a", partition=0)
@@ -361,6 +365,7 @@ def test_a_transaction_left_open_on_the_commands(scene: Scene, writer: Producer)
     assert (found.kind, found.topic, found.partition) == ("transaction", scene.topics.commands, 0)
 
 
+@on_kafka
 def test_what_stands_before_a_transaction_that_is_left_open_is_verified(
     scene: Scene, writer: Producer
 ) -> None:
