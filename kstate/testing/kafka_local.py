@@ -262,7 +262,10 @@ class LocalKafka:
             "group.consumer.min.heartbeat.interval.ms": "1500",
             "group.consumer.heartbeat.interval.ms": "1500",
             "log.cleaner.dedupe.buffer.size": "16777216",
-            "log.cleaner.backoff.ms": "200",  # tests wait for it (`kstate.testing.kafka_cleaner`)
+            # the cleaner comes soon to what a test closes (`kstate.testing.kafka_cleaner`), and to
+            # nothing else: by time, a segment would be closed where records of old times meet new
+            "log.cleaner.backoff.ms": "200",
+            "log.roll.hours": "87600",
         } | self._settings
 
     def _await(self, node: int) -> None:

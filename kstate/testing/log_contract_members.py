@@ -148,9 +148,9 @@ class MemberPromises(LogHooks):
         commands, journal, replies = world.topic(2), world.topic(2, "compact"), world.topic(3)
         seat = world.owner(world.group(), commands)
         writes = [
-            write(journal, 1, b"e1"),
+            write(journal, 1, b"e1", b"k@1"),
             write(replies, None, b"r", b"id"),
-            write(journal, 1, b"e2"),
+            write(journal, 1, b"e2", b"k@2"),
         ]
         seat.member.commit(writes, {1: Committed(1, "m")})
         other = world.another_log()
