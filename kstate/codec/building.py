@@ -311,5 +311,5 @@ def _text(data: Any, path: str) -> str:
     try:
         data.encode()
     except UnicodeEncodeError as error:
-        raise wire.utf8(data, path) from error
+        raise wire.utf8(path) from error
     return data

@@ -18,11 +18,11 @@ from kstate.codec.book import Book, Entry
 from kstate.codec.forms import HEADER_BYTES
 from kstate.codec.wire import length, zigzag
 from kstate.codec.writers import MAGIC
+from kstate.core.messages import RESERVED_NAMESPACE
 from kstate.errors import DecodeError
 
 BLOCK_BYTES = 64_000
 SYNC_BYTES = 16
-NAMESPACE = "kstate"
 
 
 class Described(NamedTuple):
@@ -56,7 +56,7 @@ def file_schema(event: Any) -> dict[str, Any]:
     return {
         "type": "record",
         "name": "StoredEvent",
-        "namespace": NAMESPACE,
+        "namespace": RESERVED_NAMESPACE,
         "fields": [{"name": name, "type": each} for name, each in fields],
     }
 

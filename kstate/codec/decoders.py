@@ -102,7 +102,7 @@ class _Maker(Scalars):
                 varint=wire.varint, block=wire.block, slice_at=wire.slice_at, Malformed=Malformed,
                 unpack_double=wire.unpack_double, unpack_float=wire.unpack_float,
                 to_stamp=wire.to_stamp, to_day=wire.to_day, UUID=uuid.UUID, new=object.__new__,
-                set_attribute=object.__setattr__, refused=_refused, read_only=MappingProxyType,
+                refused=_refused, read_only=MappingProxyType,
             ),
         )  # fmt: skip
         self.problems: list[Problem] = []

@@ -165,7 +165,7 @@ class _Encoder:
             with src.block("try:"):
                 src.line(f"{out} = {var}.encode()")
             with src.block("except UnicodeEncodeError as error:"):
-                src.line(f"raise utf8({var}, {path!r}) from error")
+                src.line(f"raise utf8({path!r}) from error")
             var = out
         return [f"length(len({var}))", var]
 

@@ -12,9 +12,10 @@ before: nothing is counted per datum.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from kstate.codec.shapes import peel
 from kstate.codec.writers import Written
 
 MAX_SCHEMA_BYTES: Final = 2**20
@@ -209,26 +210,6 @@ class _Survey:
             return self.empty[definition["name"]], self.least[definition["name"]]
         least = definition["size"] if kind == "fixed" else _BYTES.get(kind, 1)
         return int(not least), least
-
-
-def peel(edges: Mapping[str, Iterable[str]]) -> list[str]:
-    """The nodes of a graph from which no cycle can be reached, each after all it leads to."""
-    open_, sources = {name: len(set(those)) for name, those in edges.items()}, _reversed(edges)
-    order = [name for name, count in open_.items() if not count]
-    for name in order:  # grows
-        for source in sources.get(name, ()):
-            open_[source] -= 1
-            if not open_[source]:
-                order.append(source)
-    return order
-
-
-def _reversed(edges: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, those in edges.items():
-        for each in set(those):
-            found.setdefault(each, []).append(name)
-    return found
 
 
 def _check_name(name: Any) -> None:

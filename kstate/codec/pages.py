@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from kstate.codec.avro import AvroCodec
 from kstate.codec.differences import type_text
 from kstate.codec.forms import Form
+from kstate.codec.schemas import replace_file
 from kstate.codec.shapes import Array, Enumerated, Record, Shape, Table, Union, schema_of
 from kstate.codec.versions import Version, versions
 from kstate.codec.writers import parse
@@ -26,9 +26,7 @@ def write_page(codec: AvroCodec, directory: Path) -> tuple[Path, bool]:
     if path.exists() and path.read_text("utf-8") == text:
         return path, False
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(text, "utf-8", newline="\n")
-    os.replace(beside, path)
+    replace_file(path, text)
     return path, True
 
 

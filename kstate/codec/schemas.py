@@ -1,4 +1,4 @@
-"""Schemas under version control: freeze them, check today's code against them, publish them.
+"""Schemas under version control: freeze them, check today's code against them; and those of a log.
 
 ``schemas/<processor>/<Type>.avsc`` is the newest version of a type; a version that was frozen
 before and differs stays beside it as ``<Type>.<number>.<fingerprint>.avsc``, numbered from 1 on,
@@ -129,15 +129,15 @@ def _write(form: Form, folder: Path, number: int) -> Written:
     path = folder / f"{form.type_name}.avsc"
     text = pretty(form.schema)
     if not path.exists():
-        _replace(path, text)
+        replace_file(path, text)
         return Written(form.type_name, path, "written")
     old = path.read_text("utf-8")
     if old == text:
         return Written(form.type_name, path, "unchanged")
     before, now = fingerprint(json.loads(old)), fingerprint(form.schema)
     if before != now:
-        _replace(folder / f"{form.type_name}.{number}.{before.hex()}.avsc", old)
-    _replace(path, text)
+        replace_file(folder / f"{form.type_name}.{number}.{before.hex()}.avsc", old)
+    replace_file(path, text)
     for again in folder.glob(f"{form.type_name}.*.{now.hex()}.avsc"):
         again.unlink()  # a version that came back is the newest again
     return Written(form.type_name, path, "changed")
@@ -148,7 +148,8 @@ def pretty(schema: Any) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file beside the old one and puts it in its place: it is never half there."""
     beside = path.with_name(f"{path.name}.new")
     beside.write_text(text, "utf-8", newline="\n")
     os.replace(beside, path)
@@ -161,11 +162,6 @@ def _by_type(codec: AvroCodec) -> dict[str, Form]:
 def is_reserved_schema(schema: Any) -> bool:
     """Whether a schema is of one of kstate's own types."""
     return isinstance(schema, dict) and schema.get("namespace") == RESERVED_NAMESPACE
-
-
-def publish(codec: AvroCodec) -> list[SchemaRecord]:
-    """Today's schemas, the reserved types' included, as records of the schemas topic."""
-    return [entry.record() for entry in codec.schemas()]
 
 
 def load(records: Iterable[tuple[bytes | None, bytes | None, Any]], book: Book) -> int:

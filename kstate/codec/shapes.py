@@ -11,7 +11,7 @@ import datetime
 import decimal
 import enum
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -161,21 +161,27 @@ def endless(shape: Shape) -> frozenset[str]:
                     visit(item.shape, (*above, part.name))
 
     visit(shape, ())
-    return unbounded(reach)
+    return frozenset(reach.keys() - set(peel(reach)))
 
 
-def unbounded(reach: dict[str, set[str]]) -> frozenset[str]:
-    """The nodes that are on a cycle or lead to one, given the edges of a graph."""
-    closed = {name: set(targets) for name, targets in reach.items()}
-    changed = True
-    while changed:
-        changed = False
-        for targets in closed.values():
-            more = set().union(*(closed[name] for name in targets)) - targets
-            changed = changed or bool(more)
-            targets |= more
-    cyclic = {name for name, targets in closed.items() if name in targets}
-    return frozenset(name for name, targets in closed.items() if targets & cyclic)
+def peel(edges: Mapping[str, Iterable[str]]) -> list[str]:
+    """The nodes of a graph from which no cycle can be reached, each after all it leads to."""
+    open_, sources = {name: len(set(those)) for name, those in edges.items()}, _reversed(edges)
+    order = [name for name, count in open_.items() if not count]
+    for name in order:  # grows
+        for source in sources.get(name, ()):
+            open_[source] -= 1
+            if not open_[source]:
+                order.append(source)
+    return order
+
+
+def _reversed(edges: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, those in edges.items():
+        for each in set(those):
+            found.setdefault(each, []).append(name)
+    return found
 
 
 REFUSED = Choice(())

@@ -140,7 +140,7 @@ def wrong(path: str, expected: str, value: Any) -> EncodeError:
     return EncodeError(f"{path} is to be {expected}, not {shown(value)}")
 
 
-def utf8(value: Any, path: str) -> EncodeError:
+def utf8(path: str) -> EncodeError:
     """The error of a string that is no Unicode text."""
     return EncodeError(f"{path} holds a lone surrogate, which UTF-8 cannot express")
 

@@ -17,7 +17,7 @@ from kstate.codec.avro import AvroCodec
 from kstate.codec.book import Book, load
 from kstate.codec.derive import Scale
 from kstate.codec.port import SchemaRecord
-from kstate.codec.schemas import check, check_book, freeze, frozen, publish
+from kstate.codec.schemas import check, check_book, freeze, frozen
 from kstate.codec.schemas import load as load_all
 from kstate.codec.writers import fingerprint
 from kstate.core.messages import Command
@@ -278,6 +278,10 @@ def test_replies_that_differ_only_in_a_logical_type_live_side_by_side() -> None:
 
 
 # -- publishing ---------------------------------------------------------------------------------
+
+
+def publish(codec: AvroCodec) -> list[SchemaRecord]:
+    return [entry.record() for entry in codec.schemas()]
 
 
 def test_published_schemas_are_read_back_by_a_book() -> None:
