@@ -40,6 +40,13 @@ def versions(codec: AvroCodec, directory: Path, published: Book | None = None) -
     forms = {form.type_name: form for form in codec.forms()}
     kinds: dict[str, str] = {name: form.kind for name, form in forms.items()}
     today = {name: fingerprint(form.schema) for name, form in forms.items()}
+    known = [
+        entry
+        for entry in published or ()
+        if entry.kind != "snapshot" and not is_reserved_schema(entry.schema)
+    ]
+    for entry in known:
+        kinds.setdefault(entry.type_name, entry.kind)
     found: dict[tuple[str, bytes], Version] = {}
 
     def take(name: str, schema: Any, number: int | None = None, path: Path | None = None) -> None:
@@ -49,10 +56,8 @@ def versions(codec: AvroCodec, directory: Path, published: Book | None = None) -
 
     for each in frozen(directory, codec.processor):
         take(each.type_name, each.schema, each.number, each.path)
-    for entry in published or ():
-        if entry.kind != "snapshot" and not is_reserved_schema(entry.schema):
-            kinds.setdefault(entry.type_name, entry.kind)
-            take(entry.type_name, entry.schema)
+    for entry in known:
+        take(entry.type_name, entry.schema)
     for name, form in forms.items():
         take(name, form.schema)
     return sorted(found.values(), key=lambda v: (v.type_name, v.number or 1_000_000, v.today))

@@ -93,6 +93,15 @@ def test_list_tells_version_fingerprint_and_where_it_was_first_seen(
     assert all(len(row["fingerprint"]) == 16 and row["records"] is None for row in found.values())
 
 
+def test_list_tells_the_kind_of_a_frozen_type_that_is_gone_as_it_was_published(
+    shell: Shell, world: World
+) -> None:
+    paid(world)
+    shell("freeze", FIRST)
+    found = {row["type"]: row for row in rows(shell("list", TODAY, "--published", "--json"))}
+    assert found["MoneyIn"]["kind"] == "event"
+
+
 def test_list_counts_the_records_that_bear_each_version(shell: Shell, world: World) -> None:
     paid(world)
     found = rows(shell("list", FIRST, "--count", "--json"))
