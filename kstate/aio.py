@@ -14,7 +14,7 @@ def connect(
     *,
     prefix: str = "",
     kafka: Mapping[str, str] | None = None,
-    schema_registry: str | None = None,
+    schema_registry: str | Mapping[str, str] | None = None,
     index: str | Path | None = None,
 ) -> AsyncClient:
     """A client for asyncio of the log at ``url``; see `kstate.connect`."""

@@ -29,6 +29,7 @@ class Config:
     prefix: str = ""
     # where ids of schemas come from, "": nowhere; it may hold a password
     schema_registry: str = field(default="", repr=False)
+    registry_properties: Mapping[str, str] = field(default_factory=dict, repr=False)
     index: str = ""  # the directory of local indexes of journals, "": none are kept
     data: Path = Path(".kstate")
     store: str = "sqlitedict"
@@ -42,7 +43,8 @@ class Config:
     stop_timeout_s: float = 10.0
     hang_timeout_s: float = HANG_TIMEOUT_S
     skip_lost: bool = False
-    kafka: Mapping[str, str] = field(default_factory=dict)  # properties of librdkafka's clients
+    # properties of librdkafka's clients; some are secrets
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
     policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,13 @@ class Config:
         """How many partitions of others have their stores kept warm; None: all of them."""
         return None if self.standby == ALL else int(self.standby)
 
+    @property
+    def registry(self) -> dict[str, str]:
+        """The ``url`` of the schema registry and the properties of its client; empty: none."""
+        if not self.schema_registry:
+            return {}
+        return {**self.registry_properties, "url": self.schema_registry}
+
 
 def load_config(
     flags: Mapping[str, Any],
@@ -75,22 +84,30 @@ def load_config(
     """
     path = file or Path(CONFIG_FILE)
     values: dict[str, Any] = {}
-    table: Any = {}
+    kafka: Any = {}
+    registry: dict[str, str] = {}
     if file is not None or path.exists():
         content = _content(path)
-        table = content.pop("kafka", {})
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{path} sets 'kafka' to {table!r}: it is a table, [kafka]")
+        kafka = content.pop("kafka", {})
+        if not isinstance(kafka, Mapping):
+            raise ConfigError(f"{path} sets 'kafka' to a value: it is a table, [kafka]")
+        if isinstance(content.get("schema_registry"), Mapping):
+            registry = _flat(content.pop("schema_registry"))
+            if "url" in registry:
+                content["schema_registry"] = registry.pop("url")
         values |= {name: _convert(name, value, str(path)) for name, value in content.items()}
-    kafka = kafka_properties(table, environment)
+    kafka = kafka_properties(kafka, environment)
     values |= _from_environment(os.environ if environment is None else environment)
     values |= {
         name: _convert(name, value, "the command line")
         for name, value in flags.items()
         if value is not None
     }
+    if registry and "schema_registry" not in values:
+        raise ConfigError(f"{path} sets properties in [schema_registry] and no url")
+    registry |= _variables(_REGISTRY, environment)
     limits = {name: values.pop(name) for name in list(values) if name in _POLICY}
-    return Config(**values, kafka=kafka, policy=Policy(**limits))
+    return Config(**values, kafka=kafka, registry_properties=registry, policy=Policy(**limits))
 
 
 def kafka_properties(
@@ -100,22 +117,34 @@ def kafka_properties(
 
     A variable names a property in capitals with ``_`` for each dot: ``KSTATE_KAFKA_SASL_PASSWORD``.
     """
+    return _flat(table or {}) | _variables(_KAFKA, environment)
+
+
+def registry_of(
+    url: str | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The ``url`` of the schema registry that the environment names, or another one, and the
+    properties of its client that are there; empty without a URL.
+
+    They are named as those of Kafka are: ``KSTATE_SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO``.
+    """
     variables = os.environ if environment is None else environment
-    return _flat(table or {}) | {
-        name.removeprefix(_KAFKA).lower().replace("_", "."): value
-        for name, value in variables.items()
-        if name.startswith(_KAFKA)
-    }
-
-
-def schema_registry_of(environment: Mapping[str, str] | None = None) -> str:
-    """The URL of the schema registry that the environment names; "" without one."""
-    return (os.environ if environment is None else environment).get("KSTATE_SCHEMA_REGISTRY", "")
+    found = variables.get("KSTATE_SCHEMA_REGISTRY", "") if url is None else url
+    return {**_variables(_REGISTRY, variables), "url": found} if found else {}
 
 
 def index_of(environment: Mapping[str, str] | None = None) -> str:
     """The directory of local indexes that the environment names; "" without one."""
     return (os.environ if environment is None else environment).get("KSTATE_INDEX", "")
+
+
+def _variables(prefix: str, environment: Mapping[str, str] | None) -> dict[str, str]:
+    """Properties that variables give: in capitals, with ``_`` for each dot."""
+    return {
+        name.removeprefix(prefix).lower().replace("_", "."): value
+        for name, value in (os.environ if environment is None else environment).items()
+        if name.startswith(prefix)
+    }
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
@@ -130,10 +159,13 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 
 _POLICY = {each.name for each in fields(Policy)}
-_KNOWN = ({each.name for each in fields(Config)} - {"policy", "kafka"}) | _POLICY
+_KNOWN = (
+    {each.name for each in fields(Config)} - {"policy", "kafka", "registry_properties"}
+) | _POLICY
 _KAFKA = "KSTATE_KAFKA_"
+_REGISTRY = "KSTATE_SCHEMA_REGISTRY_"
 _OTHER_VARIABLES = ("KSTATE_DEBUG",)
-_OTHER_PREFIXES = (_KAFKA, "KSTATE_TEST_")
+_OTHER_PREFIXES = (_KAFKA, _REGISTRY, "KSTATE_TEST_")
 """Variables that mean something and are no settings."""
 
 
@@ -153,7 +185,7 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
     sentences = []
     for variable in os.environ if environment is None else environment:
         theirs = variable in known or variable.startswith(_OTHER_PREFIXES)
-        if variable.startswith("KSTATE_") and not theirs:
+        if variable == f"{_REGISTRY}URL" or (variable.startswith("KSTATE_") and not theirs):
             near = difflib.get_close_matches(variable, [*known, _KAFKA], 1)
             hint = f": did you mean {near[0]}?" if near else ""
             sentences.append(f"{variable} is no setting{hint}")

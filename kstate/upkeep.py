@@ -39,6 +39,6 @@ def rebuild(
         config.log,
         prefix=config.prefix,
         kafka=config.kafka,
-        schema_registry=config.schema_registry,
+        schema_registry=config.registry,
     ) as client:
         return client.rebuild(processor, timeout=timeout_s)

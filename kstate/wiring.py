@@ -19,7 +19,7 @@ from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
 from kstate.codec.registry import Ids, Registry
 from kstate.codec.schemas import check_book
-from kstate.config import DEFAULT_PARTITIONS, Config, index_of, kafka_properties, schema_registry_of
+from kstate.config import DEFAULT_PARTITIONS, Config, index_of, kafka_properties, registry_of
 from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics
@@ -88,13 +88,16 @@ def clean(log: Log, topics: Iterable[str]) -> bool:
     return True
 
 
-def open_registry(url: str) -> Registry | None:
-    """The schema registry at ``url``, not asked yet; None for "".  Raises `ConfigError`."""
-    if not url:
+def open_registry(conf: Mapping[str, str]) -> Registry | None:
+    """The schema registry at the ``url`` among the properties of its client, not asked yet; None
+    where there are none.  Raises `ConfigError`."""
+    properties = dict(conf)
+    if not properties:
         return None
+    url = properties.pop("url", "")
     from kstate.codec.registry_client import RegistryClient
 
-    return RegistryClient(url)
+    return RegistryClient(url, properties)
 
 
 def open_store(spec: str, directory: Path) -> Store:
@@ -154,7 +157,7 @@ def build_workers(
 
     ``clock`` gives seconds since the epoch: see `Worker`.
     """
-    registry = open_registry(config.schema_registry)
+    registry = open_registry(config.registry)
     warn_of(log)
     counts = {}
     for processor in targets:
@@ -244,7 +247,7 @@ def connect(
     *,
     prefix: str = "",
     kafka: Mapping[str, str] | None = None,
-    schema_registry: str | None = None,
+    schema_registry: str | Mapping[str, str] | None = None,
     index: str | Path | None = None,
 ) -> Client:
     """A client of the log at ``url`` (``kafka://localhost:9092``, ``sqlite:bank.db``), whose
@@ -253,13 +256,16 @@ def connect(
     ``kafka`` are librdkafka's properties (``{"sasl.password": …}``), by default those of the
     environment (``KSTATE_KAFKA_SASL_PASSWORD``).  ``schema_registry`` is the URL of the registry
     whose ids records bear (``http://localhost:8081``), by default that of the environment
-    (``KSTATE_SCHEMA_REGISTRY``); "": none.  ``index`` is a directory in which the client keeps a
-    local index of each journal that it queries (`kstate.query.index`), by default that of the
-    environment (``KSTATE_INDEX``); "": none.  Raises `ConfigError` for a URL that names no log,
-    `NoSuchLog` for an embedded log that no worker has made yet, `LogError` for a log that cannot be
-    used.
+    (``KSTATE_SCHEMA_REGISTRY``), its client's properties then those of the environment
+    (``KSTATE_SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO``); or these properties, with ``url`` among them;
+    "": none.  ``index`` is a directory in which the client keeps a local index of each journal that
+    it queries (`kstate.query.index`), by default that of the environment (``KSTATE_INDEX``); "":
+    none.  Raises `ConfigError` for a URL that names no log, `NoSuchLog` for an embedded log that no
+    worker has made yet, `LogError` for a log that cannot be used.
     """
-    registry = open_registry(schema_registry_of() if schema_registry is None else schema_registry)
+    registry = open_registry(
+        schema_registry if isinstance(schema_registry, Mapping) else registry_of(schema_registry)
+    )
     log = open_log(url, kafka, create=False)
 
     plain: dict[Topics, tuple[Book, SchemaTopic]] = {}  # of processors given by their names
@@ -340,7 +346,7 @@ def build_projection(
     from kstate.projection.site import Site
 
     topics = Topics.of(projection.source.name, config.prefix)
-    registry = open_registry(config.schema_registry)
+    registry = open_registry(config.registry)
     messages = codec_of(log, topics, projection.source, registry)[0]
     return Site(
         projection=projection(),
@@ -360,7 +366,7 @@ def build_handler(config: Config, log: Log, handler: type[EventHandler]) -> Hand
     from kstate.projection.reading import Reading
 
     topics = Topics.of(handler.source.name, config.prefix)
-    registry = open_registry(config.schema_registry)
+    registry = open_registry(config.registry)
     messages = codec_of(log, topics, handler.source, registry)[0]
     join = _seats(config, log, topics.journal)
     return HandlerRunner(

@@ -166,7 +166,7 @@ def connected(config: Config) -> Client:
         config.log,
         prefix=config.prefix,
         kafka=config.kafka,
-        schema_registry=config.schema_registry,
+        schema_registry=config.registry,
         index=config.index,
     )
 

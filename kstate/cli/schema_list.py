@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kstate.cli.options import common, config_file, examples, json_flag, opened
+from kstate.cli.options import (
+    common,
+    config_file,
+    examples,
+    json_flag,
+    opened,
+    warn_of_unknown_variables,
+)
 from kstate.cli.output import as_json, line, moment
 from kstate.cli.progress import progress
 from kstate.cli.schema_code import codecs, directory_option, targets_argument
@@ -109,7 +116,7 @@ def _ids(config: Config, book: Book) -> Ids | None:
     from kstate.codec.registry import Ids
     from kstate.wiring import open_registry
 
-    registry = open_registry(config.schema_registry)
+    registry = open_registry(config.registry)
     return None if registry is None else Ids(registry, book)
 
 
@@ -179,6 +186,7 @@ def diff(targets: tuple[str, ...], directory: Path, file: Path | None, as_jsons:
     """
     from kstate.codec.versions import changes
 
+    warn_of_unknown_variables()
     for codec in codecs(targets, load_config({}, file=file)):
         for change in changes(codec, directory):
             if as_jsons:

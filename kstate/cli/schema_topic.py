@@ -78,9 +78,9 @@ def counts(
 
     Raises `LogUnavailable` while the registry is away.
     """
-    from kstate.codec.registry import ID_BYTES, is_confluent
+    from kstate.codec.forms import HEADER_BYTES
     from kstate.codec.snapshots import Envelopes
-    from kstate.codec.writers import MAGIC
+    from kstate.codec.writers import CONFLUENT_BYTES, MAGIC, is_confluent
 
     envelopes = Envelopes(book)
 
@@ -100,9 +100,9 @@ def counts(
             if not value:
                 continue
             if value[:2] == MAGIC:
-                found.records[value[2:10].hex()] += 1
-            elif is_confluent(value) and len(value) >= ID_BYTES:
-                head = value[:ID_BYTES]
+                found.records[value[2:HEADER_BYTES].hex()] += 1
+            elif is_confluent(value) and len(value) >= CONFLUENT_BYTES:
+                head = value[:CONFLUENT_BYTES]
                 if head not in places:
                     places[head] = _place(found, ids, head)
                 counter, name = places[head]

@@ -30,6 +30,7 @@ from kstate.codec.jsonform import encode_json
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, Envelopes, encode_envelope
 from kstate.codec.texts import parse_json
 from kstate.codec.wire import Malformed
+from kstate.codec.writers import CONFLUENT_BYTES, is_confluent
 from kstate.core.adapters import Tagged
 from kstate.core.definition import Definition
 from kstate.core.messages import (
@@ -43,8 +44,6 @@ from kstate.errors import BadCommand, DecodeError, DefinitionError, EncodeError,
 
 Encode = Callable[[Any], bytes]
 
-CONFLUENT_BYTES = 5
-"""Bytes before a datum in Confluent's wire format: ``00`` and a schema's id."""
 NEEDS_REGISTRY = (
     "the value is in Confluent's wire format; set schema_registry (KSTATE_SCHEMA_REGISTRY) to the "
     "registry that has its schema"
@@ -336,7 +335,7 @@ def reply_decoder(
 
 def reader_of(family: Family, value: bytes | None) -> Read:
     """`Family.reader`, which says of data in Confluent's wire format what it is."""
-    if value and value[0] == 0 and len(value) >= CONFLUENT_BYTES:
+    if value and is_confluent(value) and len(value) >= CONFLUENT_BYTES:
         raise Malformed(NEEDS_REGISTRY, "not-avro")
     return family.reader(value)
 

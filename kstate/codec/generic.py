@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from kstate.codec.avro import CONFLUENT_BYTES, NEEDS_REGISTRY
+from kstate.codec.avro import NEEDS_REGISTRY
 from kstate.codec.book import Book
 from kstate.codec.decoders import FAULTS, compile_decoder, malformed
 from kstate.codec.forms import HEADER_BYTES, Read
-from kstate.codec.jsonform import to_jsonable
 from kstate.codec.scalars import GENERIC
 from kstate.codec.wire import Malformed
-from kstate.codec.writers import MAGIC, parse
+from kstate.codec.writers import CONFLUENT_BYTES, MAGIC, is_confluent, parse
 from kstate.errors import DecodeError
 
 _readers: WeakKeyDictionary[Book, dict[bytes, tuple[str | None, Read]]] = WeakKeyDictionary()
@@ -28,7 +27,7 @@ def decode_datum(value: bytes | None, book: Book) -> tuple[str | None, Any]:
         if not value:
             raise Malformed("it has no value")
         if value[:2] != MAGIC or len(value) < HEADER_BYTES:
-            confluent = value[0] == 0 and len(value) >= CONFLUENT_BYTES
+            confluent = is_confluent(value) and len(value) >= CONFLUENT_BYTES
             raise Malformed(
                 NEEDS_REGISTRY if confluent else "it is not in Avro's single-object encoding"
             )
@@ -47,6 +46,3 @@ def _reader(fingerprint: bytes, book: Book) -> tuple[str | None, Read]:
         read = compile_decoder(written, GENERIC, entry.type_name).read
         found = known[fingerprint] = (written.name(), read)
     return found
-
-
-__all__ = ["decode_datum", "to_jsonable"]

@@ -13,20 +13,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from kstate.codec.avro import CONFLUENT_BYTES
 from kstate.codec.book import Book, Entry
 from kstate.codec.forms import Family, Form, Read
 from kstate.codec.wire import Malformed
-from kstate.codec.writers import MAGIC, parse
+from kstate.codec.writers import CONFLUENT_BYTES, MAGIC, is_confluent, parse
 from kstate.errors import KStateError, LogUnavailable, SchemaError, UnknownSchema
 
 T = TypeVar("T")
-
-CONFLUENT: Final = 0
-"""The first byte of Confluent's wire format."""
-ID_BYTES: Final = CONFLUENT_BYTES
 
 RETRY_S = 1.0
 """For how long a registry that did not answer is not asked again."""
@@ -42,6 +37,7 @@ class UnknownId(UnknownSchema):
 
     def __init__(self, number: int, why: str) -> None:
         self.number = number
+        self.fingerprint = head_of(number)[1:]  # what stands in its place
         KStateError.__init__(self, f"the schema with id {number} cannot be had: {why}")
 
 
@@ -94,11 +90,6 @@ def head_of(number: int) -> bytes:
     return b"\0" + number.to_bytes(4, "big")
 
 
-def is_confluent(value: bytes | None) -> bool:
-    """Whether a value is in Confluent's wire format, or begins like it."""
-    return bool(value) and value[0] == CONFLUENT  # type: ignore[index]
-
-
 class Ids:
     """Schema ids for one book.  May be used by many threads.
 
@@ -116,7 +107,8 @@ class Ids:
         self._entries: dict[int, Entry] = {}
         self._heads: dict[tuple[str, str], bytes] = {}  # by subject and text
         self._unknown: dict[int, tuple[float, UnknownId]] = {}
-        self._failure: tuple[float, LogUnavailable] | None = None
+        self._failure: tuple[float, KStateError] | None = None
+        self._served = False
 
     @property
     def away_s(self) -> float:
@@ -157,27 +149,25 @@ class Ids:
 
     # -- to read -----------------------------------------------------------------------------
 
-    def recall(self, entries: Iterable[Entry], namespace: str) -> int:
-        """Learns the ids of schemas that were used before, without registering any; how many.
+    def recall(self, entries: Iterable[Entry], namespace: str) -> None:
+        """Learns the ids of schemas that were used before, without registering any.
 
         Their data is then read even while the registry is away.
         """
-        count = 0
         with self.registry.session() as session:
             for entry in entries:
                 subject = parse(entry.schema).name() or unnamed(entry.type_name, namespace)
                 number = session.find(subject, entry.schema)
                 if number is not None:
                     self._entries[number] = entry
-                    count += 1
             self._answered()
-        return count
 
     def entry(self, number: int) -> Entry:
         """The schema of an id.
 
         Asks the registry for an unknown one.  Raises `UnknownId`; `Malformed` for a schema that
-        cannot be used; `LogUnavailable` while the registry cannot tell, whatever its reason.
+        cannot be used; `LogUnavailable` while the registry cannot tell; `ConfigError` when it
+        refuses us and has never answered this process.
         """
         known = self._entries.get(number)
         if known is None:
@@ -198,12 +188,12 @@ class Ids:
         """A value in single-object encoding: as it is, or with another head."""
         if value is None or not is_confluent(value):
             return value
-        return MAGIC + self._entry_of(value).fingerprint + value[ID_BYTES:]
+        return MAGIC + self._entry_of(value).fingerprint + value[CONFLUENT_BYTES:]
 
     def _entry_of(self, value: bytes) -> Entry:
-        if len(value) < ID_BYTES:
+        if len(value) < CONFLUENT_BYTES:
             raise Malformed("it ends within its header", "truncated")
-        return self.entry(int.from_bytes(value[1:ID_BYTES], "big"))
+        return self.entry(int.from_bytes(value[1:CONFLUENT_BYTES], "big"))
 
     def _fetch(self, number: int) -> Any:
         known = self._unknown.get(number)
@@ -241,15 +231,20 @@ class Ids:
         except (UnknownId, SchemaError):
             raise
         except KStateError as error:
-            # refused credentials are no reason for a running worker to end: they may come back
-            away = error if isinstance(error, LogUnavailable) else LogUnavailable(str(error))
+            # what refuses us from the first is set wrongly; later it is no reason for a running
+            # worker to end: credentials and certificates are renewed
+            passing = isinstance(error, LogUnavailable) or not self._served
+            away = error if passing else LogUnavailable(str(error))
             now = self._monotonic()
             if self._failure is None or now > self._failure[0] + ANEW_S:
                 self.away_since = now
             self._failure = now + RETRY_S, away
+            if away is error:
+                raise
             raise away from error
 
     def _answered(self) -> None:
+        self._served = True
         self._failure = self.away_since = None
 
 

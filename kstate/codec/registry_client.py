@@ -9,32 +9,35 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from kstate.codec.registry import UnknownId
+from kstate.codec.registry_properties import (
+    CA,
+    CERTIFICATE,
+    KEY,
+    SOURCE,
+    USER,
+    client_conf,
+    secrets_of,
+    shown,
+    variable,
+)
 from kstate.codec.writers import canonical, logical_form
 from kstate.errors import ConfigError, KStateError, LogError, LogUnavailable, SchemaError
 
-CONNECT_S = 1.0
-ANSWER_S = 3.0
-"""How long one request may take: it is asked in a worker's loop, too, for an unknown id."""
-
 INSTALL = 'a schema registry needs its client: pip install "kstate[registry]"'
 
-_FIXED = {
-    "url": "it is the setting schema_registry",
-    "timeout": "a worker's loop may not wait longer",
-    "max.retries": "the worker tries again by itself",
-    "retries.wait.ms": "the worker tries again by itself",
-    "retries.max.wait.ms": "the worker tries again by itself",
-}
-"""Properties of the client that cannot be set, and why."""
-
 _AWAY = frozenset({408, 429, 500, 502, 503, 504})
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""A connection that ended in the middle: that may pass, other errors of TLS do not."""
+_NO_CURE = frozenset({9, 10, 62, 64})
+"""What OpenSSL says of certificates that another authority would not help: not valid yet or any
+more, or for another host."""
 
 
 class RegistryClient:
@@ -42,29 +45,14 @@ class RegistryClient:
 
     ``url`` may be several, separated by commas, and may hold a name and a password, which are never
     printed.  ``properties`` are those of confluent-kafka's client (``basic.auth.user.info``,
-    ``ssl.ca.location`` …).  Raises `ConfigError` for what cannot be used; nothing is asked yet.
+    ``ssl.ca.location`` …: `kstate.codec.registry_properties`).  Raises `ConfigError` for what
+    cannot be used; nothing is asked yet.
     """
 
     def __init__(self, url: str, properties: Mapping[str, str] | None = None) -> None:
-        parts = [_split(each) for each in url.split(",")]
-        self.url = ",".join(_without_secrets(each) for each in parts)
-        given = dict(properties or {})
-        for name, why in _FIXED.items():
-            if name in given:
-                raise ConfigError(f"the registry's {name} cannot be set: {why}")
-        user = parts[0].username
-        if user is not None:
-            given.setdefault(
-                "basic.auth.user.info", f"{unquote(user)}:{unquote(parts[0].password or '')}"
-            )
-        # httpx tells of each request, with its URL: no secret may be in it
-        bare = ",".join(urlunsplit(each._replace(netloc=_host(each))) for each in parts)
-        self._conf: dict[str, Any] = {
-            **given,
-            "url": bare,
-            "timeout": (CONNECT_S, ANSWER_S, ANSWER_S, CONNECT_S),  # connect, read, write, pool
-            "max.retries": 0,
-        }
+        self.url = shown(url)
+        self._conf = client_conf(url, properties or {})
+        self._secrets = secrets_of(self._conf)
         self._library, self._transport = _library()
         with self.session():
             pass  # wrong properties are told now
@@ -75,24 +63,34 @@ class RegistryClient:
         try:
             client = self._library.SchemaRegistryClient(self._conf)
         except (ValueError, TypeError, OSError) as error:
-            # the values may be secrets, and the library's sentence may hold one
-            names = ", ".join(sorted(self._conf.keys() - _FIXED.keys())) or "none but the URL"
             raise ConfigError(
-                f"the client of the schema registry at {self.url} refuses its properties "
-                f"({names}): {type(error).__name__}"
+                f"the client of the schema registry at {self.url} refuses its properties: "
+                f"{self._said(error)}"
             ) from None
         try:
             yield Session(client, self)
         finally:
             client.close()
+            _close_issuer(client)
 
     def translated(self, error: Exception, doing: str) -> KStateError:
         """What an error of the client means; the only place that knows them."""
+        if isinstance(error, self._library.error.OAuthTokenError):
+            return self._without_token(error)
+        tls = _tls_fault(error)
+        if tls is not None:
+            return self._refused_by_tls(tls)
         if isinstance(error, self._transport):
-            why = str(error) or type(error).__name__
-            return LogUnavailable(f"the schema registry at {self.url} does not answer: {why}")
+            if "407" in str(error) and type(error).__name__ == "ProxyError":
+                return ConfigError(
+                    f"the proxy before the schema registry at {self.url} does not let us pass: "
+                    "check the name and the password in the property proxy"
+                )
+            return LogUnavailable(
+                f"the schema registry at {self.url} does not answer: {self._said(error)}"
+            )
         status = getattr(error, "http_status_code", None)
-        said = str(getattr(error, "error_message", "") or error)[:500]
+        said = self._said(error)
         if status in _AWAY:
             return LogUnavailable(
                 f"the schema registry at {self.url} cannot answer now (status {status}): {said}"
@@ -100,7 +98,7 @@ class RegistryClient:
         if status in (401, 403):
             return ConfigError(
                 f"the schema registry at {self.url} does not let us {doing} (status {status}): "
-                "check the name and the password"
+                f"{self._cure()}"
             )
         if status == 409:
             return SchemaError(
@@ -119,6 +117,66 @@ class RegistryClient:
             f"the schema registry at {self.url} could not {doing}: {type(error).__name__}: {said}"
         )
 
+    def _said(self, error: Exception) -> str:
+        """The words of an error, unless a secret is among them."""
+        words = str(getattr(error, "error_message", "") or error)[:500]
+        if not words or any(secret in words for secret in self._secrets):
+            return type(error).__name__
+        return words
+
+    def _cure(self) -> str:
+        if SOURCE in self._conf:
+            return "check the token"
+        if USER in self._conf:
+            return "check the name and the password"
+        return f"set {USER} ({variable(USER)})"
+
+    def _refused_by_tls(self, error: ssl.SSLError) -> KStateError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            cure = f"; name the file of its authority in {CA} ({variable(CA)})"
+            if error.verify_code in _NO_CURE:
+                cure = ""
+            return ConfigError(
+                f"the certificate of the schema registry at {self.url} is not trusted: "
+                f"{error.verify_message}{cure}"
+            )
+        return ConfigError(
+            f"no TLS with the schema registry at {self.url} ({error.reason}): check whether it is "
+            f"https, and whether it wants a certificate of the client ({CERTIFICATE}, {KEY})"
+        )
+
+    def _without_token(self, error: Exception) -> KStateError:
+        cause = error.__context__
+        status = getattr(getattr(cause, "response", None), "status_code", 0)
+        if isinstance(cause, self._transport) or status >= 500:
+            return LogUnavailable(
+                f"there is no token for the schema registry at {self.url}: its issuer does not "
+                f"answer ({type(cause).__name__})"
+            )
+        why = getattr(cause, "error", None) or type(cause).__name__
+        return ConfigError(
+            f"there is no token for the schema registry at {self.url}: its issuer refuses ({why}): "
+            "check bearer.auth.client.id, bearer.auth.client.secret and bearer.auth.scope"
+        )
+
+
+def _close_issuer(client: Any) -> None:
+    """Closes the connection to the issuer of tokens, which the library leaves open."""
+    rest = getattr(client, "_rest_client", None)
+    issuer = getattr(getattr(rest, "bearer_field_provider", None), "client", None)
+    if issuer is not None:
+        issuer.close()
+
+
+def _tls_fault(error: BaseException) -> ssl.SSLError | None:
+    """What TLS refused; None for other errors, and for connections that were cut."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return None if isinstance(cause, _CUT) else cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
 
 class Session:
     """One open connection to the registry.  Errors: see `RegistryClient.translated`."""
@@ -127,7 +185,9 @@ class Session:
         self._client = client
         self._owner = owner
         self._schema_class = owner._library.Schema
-        self._error: type[Exception] = owner._library.error.SchemaRegistryError
+        errors = owner._library.error
+        self._error: type[Exception] = errors.SchemaRegistryError
+        self._others = (OSError, ValueError, TypeError, errors.OAuthTokenError, owner._transport)
 
     def find(self, subject: str, schema: Any) -> int | None:
         """The id of exactly this schema under a subject; None where it is not registered."""
@@ -177,7 +237,7 @@ class Session:
             if absent and getattr(error, "error_code", None) in (40401, 40402, 40403):
                 return None
             raise self._owner.translated(error, doing) from error
-        except (OSError, ValueError, TypeError, self._owner._transport) as error:
+        except self._others as error:
             raise self._owner.translated(error, doing) from error
 
     def _check(self, subject: str, schema: Any, number: int, text: str) -> None:
@@ -189,25 +249,6 @@ class Session:
                 f"the schema registry at {self._owner.url} has another schema as {number} than "
                 f"the one asked for under {subject}: let it compare schemas by their full text"
             )
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url.strip())
-        parts.port  # noqa: B018 - raises for a port that is none
-    except ValueError:
-        parts = SplitResult("", "", "", "", "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("schema_registry is to be a URL like http://HOST:8081")
-    return parts
-
-
-def _host(parts: SplitResult) -> str:
-    return parts.netloc.rpartition("@")[2]
-
-
-def _without_secrets(parts: SplitResult) -> str:
-    return urlunsplit((parts.scheme, _host(parts), parts.path, "", ""))
 
 
 def _library() -> tuple[ModuleType, type[Exception]]:

@@ -17,8 +17,8 @@ from kstate.codec.encoders import compile_encoder
 from kstate.codec.forms import Family, Form, Read, form_of
 from kstate.codec.plain import PlainMessages
 from kstate.codec.port import Messages
-from kstate.codec.registry import ID_BYTES, Ids, Wanted, is_confluent, subject_of, unnamed
-from kstate.codec.writers import header, parse
+from kstate.codec.registry import Ids, Wanted, subject_of, unnamed
+from kstate.codec.writers import CONFLUENT_BYTES, header, is_confluent, parse
 from kstate.core.definition import Definition
 from kstate.errors import (
     BadCommand,
@@ -139,13 +139,13 @@ class RegistryCodec(AvroCodec):
 
     def decode_event(self, value: bytes | None) -> Any:
         """See `kstate.core.codec.Codec`."""
-        if value and value[0] == 0:
+        if value and is_confluent(value):
             return self._told("the event", self._events, value)
         return super().decode_event(value)
 
     def decode_state(self, value: bytes | None) -> Any:
         """See `AvroCodec.decode_state`."""
-        if value and value[0] == 0:
+        if value and is_confluent(value):
             return self._told("the state", self._states, value)
         return super().decode_state(value)
 
@@ -161,11 +161,11 @@ class RegistryCodec(AvroCodec):
 
     def _read(self, family: Family, value: bytes) -> Any:
         readers = self._of_ids[family]
-        head = value[:ID_BYTES]
+        head = value[:CONFLUENT_BYTES]
         read = readers.get(head)
         if read is None:
             read = readers[head] = self.ids.reader(family, value)
-        return read(value, ID_BYTES)
+        return read(value, CONFLUENT_BYTES)
 
 
 class RegistryMessages(PlainMessages):

@@ -190,8 +190,15 @@ def _collect(written: Written, schema: Any, parts: list[Any], seen: set[str]) ->
 
 
 MAGIC = b"\xc3\x01"
+CONFLUENT_BYTES = 5
+"""Bytes before a datum in Confluent's wire format: ``00`` and a schema's id."""
 
 
 def header(schema: Any) -> bytes:
     """The ten bytes before a datum in single-object encoding."""
     return MAGIC + fingerprint(schema)
+
+
+def is_confluent(value: bytes | None) -> bool:
+    """Whether a value is in Confluent's wire format, or begins like it."""
+    return bool(value) and value[0] == 0  # type: ignore[index]

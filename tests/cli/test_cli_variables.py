@@ -19,6 +19,7 @@ from kstate.config import Config, unknown_variables
         ("KSTATE_PREFX", "KSTATE_PREFIX"),
         ("KSTATE_MAX_ENTITES", "KSTATE_MAX_ENTITIES"),
         ("KSTATE_KAKFA_SASL_PASSWORD", None),
+        ("KSTATE_SCHEMA_REGISTRY_URL", "KSTATE_SCHEMA_REGISTRY"),
         ("KSTATE_ZZZZZZ", None),
     ],
 )
@@ -33,9 +34,10 @@ def test_an_unknown_variable_is_named_with_the_nearest_known_one(
 
 
 def test_settings_and_what_else_kstate_reads_are_known() -> None:
-    fields = [name for name in Config.__slots__ if name not in ("policy", "kafka")]
-    known = [f"KSTATE_{name.upper()}" for name in fields]
+    tables = ("policy", "kafka", "registry_properties")
+    known = [f"KSTATE_{name.upper()}" for name in Config.__slots__ if name not in tables]
     others = ["KSTATE_DEBUG", "KSTATE_KAFKA_SASL_PASSWORD", "KSTATE_TEST_BOOTSTRAP"]
+    others.append("KSTATE_SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO")
     assert unknown_variables(dict.fromkeys([*known, *others], "x")) == []
 
 
@@ -65,9 +67,10 @@ def test_several_workers_tell_it_once(
     assert "KSTATE_LGO" not in err
 
 
-def test_checking_schemas_tells_it_as_well(directory: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "freeze", "list", "diff", "docs"])
+def test_what_is_done_with_schemas_tells_it_as_well(directory: Path, command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "kstate.cli.main", "schema", "check", "nowhere:Shop"],
+        [sys.executable, "-m", "kstate.cli.main", "schema", command, "nowhere:Shop"],
         env={"KSTATE_LGO": "hunter2"},
         capture_output=True,
         text=True,

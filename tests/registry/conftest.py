@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from registry_gate import USER, Authority, Gate, gate
 
 from kstate.testing.plugin import without
 from kstate.testing.registry_local import LocalRegistry, NoRegistry, local_registry, registry
@@ -42,3 +43,22 @@ def own(_own: LocalRegistry) -> Iterator[LocalRegistry]:
 def url(tmp_path: Path) -> str:
     """The embedded log, whatever else other tests run on."""
     return f"sqlite:{tmp_path}/log.db?sync=normal"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Signs the certificates of registries and of their clients."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def trusted(authority: Authority) -> dict[str, str]:
+    """The property with which a client trusts the authority."""
+    return {"ssl.ca.location": str(authority.file)}
+
+
+@pytest.fixture
+def guarded(registry_url: str, authority: Authority) -> Iterator[Gate]:
+    """The registry behind TLS and `USER`."""
+    with gate(registry_url, authority.issue("registry"), user=USER) as made:
+        yield made

@@ -42,17 +42,6 @@ def test_a_password_in_the_url_is_in_no_log(
     assert "s3cret" not in caplog.text
 
 
-def test_wrong_properties_are_told_without_their_values() -> None:
-    with pytest.raises(ConfigError, match="nonsense") as refused:
-        RegistryClient(NOBODY, {"nonsense": "s3cret", "basic.auth.user.info": "me:s3cret"})
-    assert "s3cret" not in str(refused.value)
-
-
-def test_properties_that_bound_the_waiting_cannot_be_set() -> None:
-    with pytest.raises(ConfigError, match=r"max\.retries cannot be set"):
-        RegistryClient(NOBODY, {"max.retries": "9"})
-
-
 def test_a_registry_that_is_away_is_named() -> None:
     with (
         RegistryClient(NOBODY).session() as session,
