@@ -6,7 +6,7 @@ from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.replay import fold_event
 from kstate.core.topics import decode_persist_id
-from kstate.errors import DecodeError, EncodeError, KStateError
+from kstate.errors import ConfigError, DecodeError, EncodeError, KStateError, LogUnavailable
 from kstate.verify.findings import Finding, Place
 from kstate.verify.seqs import Seqs
 from kstate.verify.snapshots import Held, Snapshots
@@ -59,6 +59,8 @@ class Folds:
         except DecodeError as error:
             seqs.entity = None
             return values.fault(value, error)
+        except (ConfigError, LogUnavailable):
+            raise  # the schema registry does not tell: that says nothing of the event
         except KStateError as error:
             seqs.entity = None
             return Fault("fold", str(error))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from counter import Counter
+from click.testing import CliRunner
+from counter import Add, Counter
 from registry_tools import codec
+from world import World
 
+import kstate
+from kstate.cli.main import kstate as program
 from kstate.codec.book import Book
 from kstate.codec.port import Messages
 from kstate.codec.registry import Ids
 from kstate.codec.registry_client import RegistryClient
 from kstate.codec.registry_codec import RegistryMessages
+from kstate.errors import LogUnavailable
 from kstate.verify.findings import Kind
 from kstate.verify.values import Values
 
@@ -34,3 +39,18 @@ def test_an_event_of_an_unknown_id_is_a_finding(values: Values) -> None:
         assert fault is not None
         assert fault.kind == KIND
         assert fault.reason.startswith("the schema with id 2147483647 cannot be had: ")
+
+
+@pytest.mark.parametrize("target", ["counter", "counter:Counter"])
+def test_a_registry_that_is_away_is_no_damage(world: World, registry_url: str, target: str) -> None:
+    world.run(Counter, schema_registry=registry_url)
+    with kstate.connect(world.url, prefix=world.prefix, schema_registry=registry_url) as client:
+        client.call(Counter, "a", Add(2), timeout=20.0)
+    environment = {
+        "KSTATE_LOG": world.url,
+        "KSTATE_PREFIX": world.prefix,
+        "KSTATE_SCHEMA_REGISTRY": "http://127.0.0.1:9",
+    }
+    done = CliRunner().invoke(program, ["verify", target], env=environment)
+    assert done.exit_code == LogUnavailable.exit_code, done.output
+    assert done.stderr.startswith("kstate: the schema registry at http://127.0.0.1:9 does not ")
