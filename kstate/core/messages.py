@@ -179,3 +179,38 @@ class Progress(NamedTuple):
         except ValueError:
             return None
         return cls(offset, low_water, source, entities), fields[3]
+
+
+class ImportMark(NamedTuple):
+    """What stands in the place of `Progress` while a journal is imported: no worker may run."""
+
+    offset: int  # the next command to run, once it has come to its end
+    archive: str  # the id of what is imported
+    position: int  # records of the archive that were taken in
+    low_water: int  # the oldest journal offset that no snapshot covers yet, -1: none so far
+    entities: int
+
+    def metadata(self) -> str:
+        """As text for the log's commit metadata."""
+        return f"import;{self.archive};{self.position};{self.low_water};{self.entities}"
+
+    def note(self) -> bytes:
+        """As the value of a checkpoint record."""
+        return f"{self.metadata()};{self.offset}".encode()
+
+    @classmethod
+    def parse(cls, offset: int, metadata: str) -> ImportMark | None:
+        """The inverse of `metadata`; None for other text."""
+        name, *fields = metadata.split(";")
+        if name != "import" or len(fields) != 4:
+            return None
+        try:
+            return cls(offset, fields[0], *map(int, fields[1:]))
+        except ValueError:
+            return None
+
+    @classmethod
+    def parse_note(cls, value: bytes) -> ImportMark | None:
+        """The inverse of `note`; None for other bytes."""
+        metadata, _, offset = value.decode(errors="replace").rpartition(";")
+        return cls.parse(int(offset), metadata) if offset.isdecimal() else None

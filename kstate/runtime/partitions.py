@@ -263,7 +263,7 @@ class Partitions:
     def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint
         owned.missing = recovery.snapshots.missing()
-        self.checkpoints.known(number, recovery.snapshots.noted)
+        self.checkpoints.known(number, max(0, recovery.snapshots.noted))
         recovery.close()
         owned.recovery = None
         logger.info(

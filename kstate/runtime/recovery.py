@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 
 from kstate.core.batch import Fault
-from kstate.core.messages import Progress, Record, Write
+from kstate.core.messages import ImportMark, Progress, Record, Write
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import CHECKPOINT_KEY, Topics
@@ -107,6 +107,8 @@ class Recovery:
             snapshots.end,
             kept.apply,
         )
+        if kept.importing is not None:
+            raise self._unfinished(kept.importing)
         kept.read_to(snapshots.end)
         low_water = self._low_water()
         if low_water > journal.end:
@@ -155,6 +157,9 @@ class Recovery:
             return None
         parsed = Progress.parse(self._committed.offset, self._committed.metadata)
         if parsed is None:
+            mark = ImportMark.parse(*self._committed)
+            if mark is not None:
+                raise self._unfinished(mark)
             if self._committed.metadata:
                 raise LogError(
                     f"the group {self._topics.group} has committed progress that this kstate "
@@ -162,6 +167,12 @@ class Recovery:
                 )
             return None
         return parsed[0]
+
+    def _unfinished(self, mark: ImportMark) -> LogError:
+        return LogError(
+            f"an import into {self._topics.group} has not come to its end (of the archive "
+            f"{mark.archive}): run kstate import again with that archive, it goes on where it was"
+        )
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -246,7 +257,7 @@ class Recovery:
 
     def _again(self) -> list[Write]:
         """The same for the checkpoint record: see `_progress`."""
-        if not self.snapshots.passed_over or not self.snapshots.noted:
+        if not self.snapshots.passed_over or self.snapshots.noted < 0:
             return []
         reached = self.snapshots.reached
         note = Progress(reached.processed, 0, reached.source, 0).note()
@@ -275,11 +286,13 @@ class Recovery:
         """Decides the first command to run: the largest of all that is known of the past."""
         commands = self._log.ends(self._topics.commands)[self._partition]
         reached = self.snapshots.reached
-        known = [self._replay.newest_source + 1, reached.processed]
+        newest = self._replay.newest_source
+        known = [reached.processed, -1 if newest < 0 else newest + 1]
         if self._committed is not None:
             known.append(self._committed.offset)
         processed = max(known)
-        if not processed and self._committed is None:
+        told = processed >= 0
+        if not told:
             if self._shard.entities:
                 raise JournalError(
                     f"{self._topics.journal}:{self._partition} has events, but nothing tells which "
@@ -295,11 +308,7 @@ class Recovery:
                 f"up to {processed} were processed: it was truncated or created anew; "
                 "give the processor a new prefix, or restore the topic"
             )
-        source = max(
-            self._replay.newest_source,
-            parsed.source if parsed else -1,
-            reached.source,
-        )
+        source = max(newest, parsed.source if parsed else -1, reached.source)
         self._shard.entity_count = self._count_entities(parsed)
         self._shard.restored(processed, source, end)
         kept = self.snapshots
@@ -307,7 +316,7 @@ class Recovery:
             low_water=self._shard.low_water(), processed=processed, source=source
         )
         kept.keep({})
-        if parsed is None and processed:
+        if parsed is None and told:
             # found from what is left of the past: the group is to know it again
             done = self._shard.progress()
             again = Committed(done.offset, done.metadata(self._member.instance))

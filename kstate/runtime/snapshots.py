@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 from kstate.core.context import Machine
-from kstate.core.messages import Progress, Record
+from kstate.core.messages import ImportMark, Progress, Record
 from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import DecodeError, JournalError
 from kstate.store.port import Checkpoint, PartitionStore
@@ -47,9 +47,11 @@ class Snapshots:
     ) -> None:
         self.effort = effort
         self._warned = warned
-        self.reached = Checkpoint(0, 0, 0, -1, 0, identity, 0)  # how far the store reflects the log
+        # how far the store reflects the log
+        self.reached = Checkpoint(0, 0, -1, -1, 0, identity, 0)
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
-        self.noted = 0  # the next command, as the newest checkpoint record that was read has it
+        self.noted = -1  # the next command, as the newest checkpoint record that was read has it
+        self.importing: ImportMark | None = None  # what that says of an import
         self.renewed: set[bytes] = set()  # snapshotted while the journal was read
         self._machine = machine
         self._topic = topic
@@ -65,7 +67,7 @@ class Snapshots:
         checkpoint = self._store.checkpoint()
         now = int(self._clock() * 1000)
         version = self._machine.definition.snapshot_version
-        self.reached = Checkpoint(0, 0, 0, -1, version, self._identity, now)
+        self.reached = Checkpoint(0, 0, -1, -1, version, self._identity, now)
         self._looked_at = now
         if checkpoint is None:
             self._store.clear()
@@ -127,6 +129,9 @@ class Snapshots:
         """Takes a checkpoint record over; its marks hold for the snapshots before it."""
         if record.value is None:
             return
+        self.importing = ImportMark.parse_note(record.value)
+        if self.importing is not None:
+            return
         progress = Progress.parse_note(record.value)
         if progress is None:
             raise JournalError(
@@ -186,10 +191,10 @@ class Snapshots:
 
         Snapshots that were passed over are to be met again by the next recovery, until there are
         newer ones: a worker that can read them counts them as covering, and moves the low-water
-        mark past their events.
+        mark past their events.  So is what is told of an import that has not come to its end.
         """
         reached = self.reached
-        if self.passed_over:
+        if self.passed_over or self.importing is not None:
             reached = reached._replace(snapshots_offset=0)
         self._store.apply(changes, reached)
 

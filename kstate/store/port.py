@@ -16,7 +16,7 @@ class Checkpoint(NamedTuple):
 
     snapshots_offset: int  # the next offset of the snapshots topic to apply
     low_water: int  # journal offset: older events are covered by the snapshots held here
-    processed: int  # the next offset of the commands topic
+    processed: int  # the next offset of the commands topic, -1 when nothing has told it
     source: int  # command offset of the newest event, -1 when there is none
     snapshot_version: int
     topic: str  # identity of the snapshots topic: another one makes the store useless

@@ -1,8 +1,9 @@
 """The seat that an import has in the processor's group: no worker can be at work meanwhile.
 
 How far the import is stands in the group's progress, of all partitions alike, and is committed with
-the records: what was written is written once, whatever ends the import.  A worker cannot read such
-progress, and refuses the partition until the import has come to its end.
+the records: what was written is written once, whatever ends the import.  A group's progress
+expires, so it is noted as a checkpoint, too.  A worker refuses the partition until the import has
+come to its end.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from kstate.core.messages import Progress, Write
+from kstate.core.messages import ImportMark, Progress, Write
 from kstate.core.topics import CHECKPOINT_KEY, Topics
 from kstate.errors import (
     ArchiveError,
@@ -23,12 +23,12 @@ from kstate.errors import (
     TransactionAborted,
 )
 from kstate.log.port import Committed, Log
+from kstate.transfer.reading import chunks
 
 PATIENCE_S = 60.0
 """How long to wait for the partitions and for their progress: of a worker that was killed, too."""
 POLL_S = 0.1
 TRIES = 5
-MARK = "import"
 
 
 @dataclass(slots=True)
@@ -39,30 +39,6 @@ class Place:
     floor: int  # the next journal record gets this offset or a larger one
     low_water: int = -1  # at most that of the oldest event that no snapshot covers; -1: none yet
     entities: int = 0  # persist ids with at least one event
-
-
-class Mark(NamedTuple):
-    """What the progress of a partition says while an import is under way."""
-
-    archive: str
-    position: int  # records of the archive that were taken in
-    low_water: int
-    entities: int
-
-    def metadata(self) -> str:
-        """As text for the log's commit metadata."""
-        return f"{MARK};{self.archive};{self.position};{self.low_water};{self.entities}"
-
-    @classmethod
-    def parse(cls, metadata: str) -> Mark | None:
-        """The inverse of `metadata`; None for other text."""
-        name, *rest = metadata.split(";")
-        if name != MARK or len(rest) != 4:
-            return None
-        try:
-            return cls(rest[0], int(rest[1]), int(rest[2]), int(rest[3]))
-        except ValueError:
-            return None
 
 
 def instance_of(topics: Topics, archive: str) -> str:
@@ -116,16 +92,30 @@ class Seat:
         for partition, done in enumerate(committed):
             base = commands[partition].start if done is None else done.offset
             place = Place(base, journal[partition].end)
-            mark = None if done is None else Mark.parse(done.metadata)
+            if done is None:  # nobody was ever here, or it has expired
+                mark = self._noted(log, partition)
+            else:
+                mark = ImportMark.parse(done.offset, done.metadata)
             if mark is not None:
                 if mark.archive != self._archive:
                     raise ArchiveError(
                         f"the import of another archive into {self._topics.journal} is under way: "
                         "come to its end with that archive, or give another prefix"
                     )
-                place.low_water, place.entities = mark.low_water, mark.entities
+                place.base, place.low_water = mark.offset, mark.low_water
+                place.entities = mark.entities
                 self.position, self.began = mark.position, True
             self.places.append(place)
+
+    def _noted(self, log: Log, partition: int) -> ImportMark | None:
+        """What the newest checkpoint record says of an import."""
+        topic, note = self._topics.snapshots, b""
+        for records in chunks(log, topic, partition, 0, log.ends(topic)[partition].end):
+            for record in records:
+                if record.key == CHECKPOINT_KEY:
+                    note = record.value or b""
+            self.keep()
+        return ImportMark.parse_note(note)
 
     def _committed(self, partition: int) -> Committed | None:
         deadline = time.monotonic() + PATIENCE_S
@@ -142,23 +132,21 @@ class Seat:
     def commit(self, writes: Sequence[Write], position: int) -> None:
         """Writes records, and that so many of the archive's are taken in."""
         marks = {
-            partition: Committed(
-                place.base,
-                Mark(self._archive, position, place.low_water, place.entities).metadata(),
+            partition: ImportMark(
+                place.base, self._archive, position, place.low_water, place.entities
             )
             for partition, place in enumerate(self.places)
         }
-        ends = self._commit(writes, marks)
+        ends = self._commit(
+            [*writes, *self._notes(marks)],
+            {each: Committed(mark.offset, mark.metadata()) for each, mark in marks.items()},
+        )
         for partition, place in enumerate(self.places):
             place.floor = ends.get((self._topics.journal, partition), place.floor)
         self.position, self.began = position, True
 
     def finish(self) -> None:
-        """The last transaction: from now on workers may run, each partition from its first command.
-
-        It is noted as a checkpoint, too: the group's progress may be forgotten.
-        """
-        now = int(self._clock() * 1000)
+        """The last transaction: from now on workers may run, each from the first command."""
         done = {
             partition: Progress(
                 place.base,
@@ -168,17 +156,21 @@ class Seat:
             )
             for partition, place in enumerate(self.places)
         }
-        notes = [
-            Write(self._topics.snapshots, partition, CHECKPOINT_KEY, progress.note(), [], now)
-            for partition, progress in done.items()
-        ]
         self._commit(
-            notes,
+            self._notes(done),
             {
                 partition: Committed(progress.offset, progress.metadata(self._instance))
                 for partition, progress in done.items()
             },
         )
+
+    def _notes(self, done: Mapping[int, ImportMark | Progress]) -> list[Write]:
+        """The same as checkpoint records."""
+        topic, now = self._topics.snapshots, int(self._clock() * 1000)
+        return [
+            Write(topic, partition, CHECKPOINT_KEY, each.note(), [], now)
+            for partition, each in done.items()
+        ]
 
     def _commit(
         self, writes: Sequence[Write], progress: Mapping[int, Committed]

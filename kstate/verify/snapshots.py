@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from kstate.core.messages import Progress, Record
+from kstate.core.messages import ImportMark, Progress, Record
 from kstate.core.partition import partition_for
 from kstate.core.topics import CHECKPOINT_KEY, decode_persist_id
 from kstate.errors import BadPersistId
@@ -63,6 +63,8 @@ class Snapshots:
         noted = Progress.parse_note(record.value)
         if noted is not None:
             self.noted = noted
+            return
+        if ImportMark.parse_note(record.value) is not None:  # a worker refuses it, and says why
             return
         yield self._place.finding(
             "foreign",

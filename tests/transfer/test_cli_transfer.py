@@ -54,6 +54,14 @@ def test_what_is_exported_and_imported_is_told_in_a_sentence(
     assert served(copy, Bank) == served(bank, Bank)
 
 
+def test_an_imported_journal_is_sound(copies: Copies, bank: World) -> None:
+    assert typed(bank, "export", "bank", copies.directory).exit_code == 0
+    copy = copies.target()
+    assert typed(copy, "import", copies.directory).exit_code == 0
+    out = typed(copy, "verify", "processors.bank:Bank")
+    assert (out.exit_code, "bank: sound" in out.output) == (0, True), out.output
+
+
 def test_machines_get_the_same_as_json(copies: Copies, bank: World) -> None:
     found = json.loads(typed(bank, "export", "bank", copies.directory, "--json").stdout)
     assert found["processor"] == "bank"

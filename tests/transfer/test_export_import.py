@@ -248,7 +248,7 @@ def test_a_takeover_reads_the_copy_from_the_oldest_event_without_a_snapshot_on(
     assert parsed is not None
     assert parsed[0].entities == 2
     assert parsed[0].offset == 0
-    (mark,) = target.checkpoints(SmallBank)
+    mark = target.checkpoints(SmallBank)[-1]  # those before it kept workers away
     assert Progress.parse_note(mark.value or b"") == parsed[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from typing import Any
 
 import pytest
 from faults import Faults, FaultyLog, Killed
-from transfer_tools import Copies, SmallBank, export, import_, seqs, states, story
+from transfer_tools import (
+    Copies,
+    SmallBank,
+    export,
+    forget_progress,
+    import_,
+    seqs,
+    states,
+    story,
+)
 from world import World
 
 from kstate.core.messages import Record
@@ -157,6 +167,25 @@ def same(copy: World, bank: World) -> None:
     assert states(copy, SmallBank)["acct-7"][0] == before[0] + 1
 
 
+def begun(copies: Copies, target: World) -> None:
+    """An import that goes on, and ends after its next transaction; the first one has nothing but
+    the mark that keeps workers away."""
+    log: Any = FaultyLog(open_log(target.url), target.faults)
+    target.faults.kill_after_commit()
+    try:
+        with pytest.raises(Killed):
+            import_(log, target, copies.directory, 3).run()
+    finally:
+        log.close()
+
+
+def interrupted(copies: Copies, target: World) -> None:
+    """An import that has written something and not come to its end."""
+    begun(copies, target)
+    begun(copies, target)
+    assert target.snapshots(SmallBank) or target.journal(SmallBank)
+
+
 @pytest.mark.parametrize("when", ["before", "within", "after"])
 def test_an_import_whose_process_is_killed_goes_on_and_writes_each_record_once(
     copies: Copies, bank: World, when: str
@@ -177,6 +206,7 @@ FAULTS = ["kill_before_commit", "kill_after_commit", "lose_answer", "lose_commit
 def test_an_import_goes_on_after_every_kind_of_end(copies: Copies, bank: World, fault: str) -> None:
     copies.exported()
     target = copies.target()
+    begun(copies, target)
     ends = 0
     for number in range(1, 60):
         log: Any = FaultyLog(open_log(target.url), target.faults)
@@ -227,26 +257,42 @@ def test_a_transaction_that_is_aborted_is_tried_again(copies: Copies, bank: Worl
     same(target, bank)
 
 
-def interrupted(copies: Copies, target: World) -> None:
-    """An import that has written something and not come to its end."""
-    log: Any = FaultyLog(open_log(target.url), target.faults)
-    target.faults.kill_after_commit()
-    try:
-        with pytest.raises(Killed):
-            import_(log, target, copies.directory, 3).run()
-    finally:
-        log.close()
-    assert target.snapshots(SmallBank) or target.journal(SmallBank)
+HALF = (
+    "an import into .*bank has not come to its end .*: run kstate import again with that archive, "
+    "it goes on where it was"
+)
 
 
-def test_a_worker_does_not_run_on_a_half_of_an_import(copies: Copies, bank: World) -> None:
+@pytest.mark.parametrize("expired", [False, True], ids=["at once", "after a week"])
+def test_a_worker_does_not_run_on_a_half_of_an_import_and_says_how_to_finish_it(
+    copies: Copies, bank: World, expired: bool
+) -> None:
     copies.exported()
     target = copies.target()
     interrupted(copies, target)
-    target.run(SmallBank, partitions=3)
-    failure = target.failure()
-    assert "has committed progress that this kstate cannot read" in str(failure)
-    copies.imported(target)
+    if expired:
+        forget_progress(target)
+    for _ in range(2):  # the store of the first one does not make the second one forget
+        target.run(SmallBank, partitions=3)
+        failure = target.failure()
+        assert isinstance(failure, LogError)
+        assert re.fullmatch(HALF, str(failure))
+        assert checked(copies.directory).archive in str(failure)
+    assert copies.imported(target).resumed
+    same(target, bank)
+
+
+def test_a_worker_goes_on_with_an_import_whose_progress_has_expired(
+    copies: Copies, bank: World
+) -> None:
+    copies.exported()
+    target = copies.target()
+    copies.imported(target, 3)
+    for _ in range(2):  # from the note of the import, then from the store
+        forget_progress(target)
+        target.run(SmallBank, partitions=3)
+        assert target.worker(SmallBank).ready.wait(20)
+        target.stop()
     same(target, bank)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from world import LOGS, World
 
 from kstate import Rejected
@@ -116,3 +120,15 @@ def seqs(world: World, bank: Any) -> dict[bytes, list[int]]:
         if record.value is not None:
             found.setdefault(parsed[0], []).append(parsed[1])
     return found
+
+
+def forget_progress(world: World) -> None:
+    """The offsets of the bank's group are gone, as after a week in which nobody was in it."""
+    group = world.topics(Bank).group
+    url = urlsplit(world.url)
+    if url.scheme == "kafka":
+        admin = AdminClient({"bootstrap.servers": url.netloc})
+        admin.delete_consumer_groups([group])[group].result(30)
+        return
+    with closing(sqlite3.connect(url.path, timeout=10)) as connection, connection:
+        assert connection.execute("DELETE FROM progress WHERE grp=?", [group]).rowcount
