@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +59,6 @@ def index(
     """
     from kstate.query.index import Index
 
-    logging.basicConfig(level="WARNING", format="kstate: warning: %(message)s")
     if directory is None and not config.index:
         raise ConfigError("no directory for the index: give --dir DIR, or set KSTATE_INDEX")
     topics = Topics.of(name_of(reference(target, config)), config.prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from importlib.metadata import version
@@ -96,6 +97,8 @@ def kstate(debug: bool) -> None:
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    if logging.lastResort is not None:  # of all commands that do not say otherwise, as `run` does
+        logging.lastResort.setFormatter(logging.Formatter("kstate: warning: %(message)s"))
     try:
         kstate(prog_name="kstate")
     except OSError as error:  # of a help: what commands do ends in `told`

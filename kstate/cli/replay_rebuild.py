@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import tempfile
 from contextlib import closing
@@ -27,7 +26,6 @@ def rebuild_snapshots(
     """
     from kstate.upkeep import rebuild
 
-    logging.basicConfig(level="WARNING", format="kstate: warning: %(message)s")
     with (
         tempfile.TemporaryDirectory(prefix="kstate-rebuild-") as data,
         closing(opened(config)) as log,

@@ -59,8 +59,10 @@ def export(config: Config, target: str, directory: Path, file_mb: float, as_json
     log = opened(config)
     try:
         name = name_of(reference(target, config))
-        made = Export(log, name, config.prefix, directory, int(file_mb * MIB))
-        with progress("records", made.size()) as shown:
+        with (
+            Export(log, name, config.prefix, directory, int(file_mb * MIB)) as made,
+            progress("records", made.size()) as shown,
+        ):
             made.watch = shown.advance
             found = made.run()
     finally:

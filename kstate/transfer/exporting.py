@@ -22,7 +22,8 @@ from kstate.log.port import Log
 from kstate.runtime.schema_topic import META_KEY
 from kstate.transfer.entities import REGISTERED, Entities, registered
 from kstate.transfer.files import FileWriter, read_file
-from kstate.transfer.manifest import File, Kind, Manifest, Reached, load, writing
+from kstate.transfer.lock import LOCK, ExportLock
+from kstate.transfer.manifest import NAME, PART, File, Kind, Manifest, Reached, load, writing
 from kstate.transfer.reading import chunks
 
 FILE_BYTES = 64 << 20
@@ -46,10 +47,10 @@ class Exported(NamedTuple):
 
 
 class Export:
-    """One export of a processor into a directory, begun or gone on with.
+    """One export of a processor into a directory, begun or gone on with; close it, or use ``with``.
 
     Raises `ProcessorAbsent` where there is no such processor on the log, and `ArchiveError` for a
-    directory that holds something else.
+    directory that holds something else, or that another export writes into.
     """
 
     def __init__(
@@ -67,7 +68,12 @@ class Export:
         self._file_bytes = file_bytes
         self.watch = watch
         today = _begun(log, self._topics, processor, prefix)
-        self._manifest = self._take(today)
+        self._lock = self._locked()
+        try:
+            self._manifest = self._take(today)
+        except BaseException:
+            self._lock.release()
+            raise
         self._book = Book()
         self._schemas: dict[bytes, SchemaRecord] = {}
 
@@ -99,6 +105,7 @@ class Export:
         with writing(self._directory):
             for left in self._directory.glob("*.part"):
                 left.unlink()  # of an export that was killed
+            self._lock.remove()
         return Exported(
             manifest.processor,
             manifest.partitions,
@@ -110,18 +117,34 @@ class Export:
             self._waiting(),
         )
 
-    def _take(self, today: Manifest) -> Manifest:
-        """The manifest of an export that was interrupted here, or a new one."""
+    def close(self) -> None:
+        """Lets others export into the directory; idempotent."""
+        self._lock.release()
+
+    def __enter__(self) -> Export:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _locked(self) -> ExportLock:
+        """The lock of the directory, which is made if need be; another's is left as it is."""
         with writing(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
-            empty = not any(self._directory.iterdir())
+            there = {each.name for each in self._directory.iterdir()}
+        if NAME not in there and there - {LOCK, PART}:
+            raise ArchiveError(f"{self._directory} is not empty: give a new directory")
+        return ExportLock(self._directory)
+
+    def _take(self, today: Manifest) -> Manifest:
+        """The manifest of an export that was interrupted here, or a new one."""
         begun = load(self._directory)
         if begun is None:
-            if not empty:
-                raise ArchiveError(f"{self._directory} is not empty: give a new directory")
             today.save(self._directory)
             return today
         if begun.complete:
+            with writing(self._directory):
+                self._lock.remove()
             raise ArchiveError(
                 f"{self._directory} holds a complete archive of {begun.processor}: give a new "
                 "directory"

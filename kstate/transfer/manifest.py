@@ -20,6 +20,8 @@ from kstate.errors import ArchiveError
 
 FORMAT = 1
 NAME = "manifest.json"
+PART = "manifest.part"
+"""A manifest that is being written."""
 
 Kind = Literal["journal", "snapshots"]
 KINDS: tuple[Kind, ...] = ("snapshots", "journal")
@@ -95,7 +97,7 @@ class Manifest:
         text = json.dumps({**said, "checksum": _checksum(said)}, indent=1)
         path = directory / NAME
         with writing(path):
-            fresh = path.with_suffix(".part")
+            fresh = directory / PART
             with fresh.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()

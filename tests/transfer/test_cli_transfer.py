@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,18 @@ def test_what_is_exported_and_imported_is_told_in_a_sentence(
     copy.run(Bank, partitions=3)
     bank.run(Bank)
     assert served(copy, Bank) == served(bank, Bank)
+
+
+def test_what_an_import_warns_of_bears_the_prefix_of_warnings(copies: Copies, bank: World) -> None:
+    assert typed(bank, "export", "bank", copies.directory).exit_code == 0
+    copy = copies.target(other=not bank.url.startswith("kafka"))  # one broker: weak topics
+    command = [sys.executable, "-m", "kstate.cli.main", "import", str(copies.directory)]
+    environment = {**os.environ, "KSTATE_LOG": copy.url, "KSTATE_PREFIX": copy.prefix}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines
+    assert all(each.startswith("kstate: warning: ") for each in lines), lines
 
 
 def test_an_imported_journal_is_sound(copies: Copies, bank: World) -> None:

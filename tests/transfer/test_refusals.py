@@ -98,7 +98,7 @@ def test_a_directory_without_a_manifest_is_refused(copies: Copies) -> None:
 
 def test_an_export_that_has_not_come_to_its_end_is_refused(copies: Copies, bank: World) -> None:
     log = open_log(bank.url)
-    export(log, bank, copies.directory)
+    export(log, bank, copies.directory).close()
     log.close()
     refused(copies, "has not come to its end: start it again")
 
@@ -155,6 +155,7 @@ def test_a_directory_with_something_else_is_refused(copies: Copies, bank: World)
     (copies.directory / "letter.txt").write_text("dear")
     with pytest.raises(ArchiveError, match="is not empty: give a new directory"):
         copies.exported()
+    assert [each.name for each in copies.directory.iterdir()] == ["letter.txt"]
 
 
 def test_events_that_need_a_schema_registry_are_refused(copies: Copies, bank: World) -> None:
@@ -208,7 +209,9 @@ def test_a_full_disk_is_told_and_the_export_goes_on_once_there_is_room(
         with pytest.raises(ArchiveError, match=r"cannot be written \(No space left on device\)"):
             made.run()
         full.unlink()
-        done = export(log, bank, copies.directory).run()
+        made.close()
+        with export(log, bank, copies.directory) as made:
+            done = made.run()
         assert done.events == 2
     finally:
         log.close()

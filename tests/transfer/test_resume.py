@@ -134,7 +134,7 @@ def test_an_export_goes_on_with_what_was_written_meanwhile(copies: Copies, bank:
 def test_the_directory_of_another_export_is_refused(copies: Copies, bank: World) -> None:
     log = open_log(bank.url)
     try:
-        export(log, bank, copies.directory)
+        export(log, bank, copies.directory).close()
         bank.prefix, before = copies.target(other=False).prefix, bank.prefix
         bank.run(SmallBank)
         bank.stop()
@@ -144,8 +144,24 @@ def test_the_directory_of_another_export_is_refused(copies: Copies, bank: World)
         copies.exported()
         with pytest.raises(ArchiveError, match="holds a complete archive of bank"):
             copies.exported()
+        assert not (copies.directory / "lock").exists()
     finally:
         log.close()
+
+
+def test_two_exports_at_the_same_time_do_not_share_a_directory(copies: Copies, bank: World) -> None:
+    log = open_log(bank.url)
+    try:
+        with export(log, bank, copies.directory) as first:
+            for _ in range(2):
+                with pytest.raises(ArchiveError, match=r"another export is at work in .*archive: "):
+                    copies.exported()
+            found = first.run()
+    finally:
+        log.close()
+    assert len(contents(copies.directory)) == found.events + found.snapshots
+    names = {file.name for file in checked(copies.directory).files} | {"manifest.json"}
+    assert {each.name for each in copies.directory.iterdir()} == names
 
 
 # -- import ----------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ class Copies:
         """Exports the bank of the source."""
         log = open_log(self.source.url)
         try:
-            return export(log, self.source, directory or self.directory, **options).run()
+            with export(log, self.source, directory or self.directory, **options) as made:
+                return made.run()
         finally:
             log.close()
 
