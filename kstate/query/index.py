@@ -72,7 +72,7 @@ class Index:
             try:
                 return self._caught_up(watch)
             except StoreCorrupt as error:
-                self._throw_away(str(error))
+                self._throw_away(error)
                 return self._caught_up(watch)
 
     def rebuild(self, watch: Watch | None = None) -> dict[int, int]:
@@ -80,7 +80,10 @@ class Index:
         with self._lock:
             if not self._file.discard():  # others use it: emptied where it stands
                 info, _ = self._journal()
-                self._make(info, self._file.stamp())
+                try:
+                    self._make(info, self._file.stamp())
+                except StoreCorrupt as error:
+                    raise _in_use(error) from error
             return self._caught_up(watch)
 
     def current(
@@ -170,12 +173,10 @@ class Index:
         now_ms = int(self._clock() * 1000)
         self._file.make(info.identity, info.partitions, now_ms, since)
 
-    def _throw_away(self, reason: str) -> None:
+    def _throw_away(self, error: StoreCorrupt) -> None:
         if not self._file.discard():
-            raise StoreCorrupt(
-                f"{reason}, and other processes use it: end them, and it is made anew"
-            )
-        logger.warning("%s: it is made anew", reason)
+            raise _in_use(error) from error
+        logger.warning("%s: it is made anew", error)
 
     def _read(
         self, generation: int, ends: Mapping[int, Ends], watch: Watch | None
@@ -250,7 +251,7 @@ class Index:
                 if thrown_away:
                     raise
                 with self._lock:
-                    self._throw_away(str(error))
+                    self._throw_away(error)
                 thrown_away, found = True, None
             if found is not None:
                 return found
@@ -278,6 +279,11 @@ class Indexes:
         with self._lock:
             for each in self._made.values():
                 each.close()
+
+
+def _in_use(error: StoreCorrupt) -> StoreCorrupt:
+    """The same with the cure, for a damaged file that is not this process's alone."""
+    return StoreCorrupt(f"{error}, and other processes use it: end them, and it is made anew")
 
 
 def _short_of(targets: Mapping[int, int], positions: Mapping[int, int]) -> dict[int, int]:

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -139,8 +140,31 @@ def test_a_damaged_file_that_others_use_is_left_to_them(books: Books) -> None:
     with books.client() as other:
         assert list(other.events.by_tag(Bank, "large"))
         with pytest.raises(StoreCorrupt, match="other processes use it"):
-            books.index._throw_away("it is damaged")
+            books.index._throw_away(StoreCorrupt("it is damaged"))
         assert large(books)
+
+
+def test_a_damaged_file_that_others_use_is_not_rebuilt_and_the_cure_is_named(
+    books: Books,
+) -> None:
+    fill(books, 50)
+    assert large(books)
+    with sqlite3.connect(books.file) as db:
+        db.execute("DROP TABLE stamp")
+    db.close()
+    cure = "is damaged .*, and other processes use it: end them, and it is made anew"
+    environment = {"KSTATE_LOG": books.url, "KSTATE_PREFIX": books.prefix}
+    arguments = ["index", "bank", "--dir", str(books.directory), "--rebuild"]
+    out = CliRunner().invoke(command_line, arguments, env=environment, prog_name="kstate")
+    assert out.exit_code == StoreCorrupt.exit_code
+    assert re.search(cure, out.stderr), out.stderr
+    assert out.stderr.count("\n") == 1
+    books.indexed.close()
+    out = CliRunner().invoke(command_line, arguments, env=environment, prog_name="kstate")
+    assert out.exit_code == 0, out.output
+    books.indexed = books.client()
+    assert large(books) == list(range(0, 50, 10))
+    books.indexed.close()
 
 
 def test_a_file_of_another_format_is_made_anew(

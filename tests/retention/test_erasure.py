@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from counter import Add, Added, Count, Counter, Look, Reset, Save
@@ -13,6 +15,8 @@ from world import PATIENCE_S, World, header
 import kstate.aio
 from kstate import AlreadyDone, Command, Context, command, event
 from kstate.core.messages import Erase
+from kstate.query.index import Index
+from kstate.wiring import open_log
 
 without_store = pytest.mark.parametrize("without_store", [False, True])
 
@@ -363,3 +367,27 @@ def test_new_folds_know_the_id_that_erased(world: World, without_store: bool) ->
     world.restart(Raised, without_store=without_store)
     assert world.client.erase(Raised, "a", timeout=PATIENCE_S, command_id="once") == 1
     assert world.state(Raised, "a") == Count(2, 1)
+
+
+@pytest.mark.parametrize("cleaned", [False, True])
+def test_a_local_index_has_nothing_of_the_entity_once_it_has_caught_up(
+    world: World, tmp_path: Path, cleaned: bool
+) -> None:
+    world.run(Counter, partitions=1)
+    world.call(Counter, "anna-of-berlin", Add(5, times=3))
+    world.call(Counter, "b", Add(1))
+    directory, topic = tmp_path / "index", world.topics(Counter).journal
+
+    def content() -> bytes:
+        return b"".join(path.read_bytes() for path in directory.iterdir())
+
+    with closing(open_log(world.url)) as log, closing(Index(directory, log, topic)) as index:
+        index.catch_up()
+        assert index.held()[0].events == 4
+        assert b"anna" in content()
+        erase(world, "anna-of-berlin")
+        if cleaned:
+            clean(world, Counter)
+        index.catch_up()
+        assert index.held()[0].events == 1
+        assert b"anna" not in content()
