@@ -25,6 +25,7 @@ class KafkaReader:
         self._consumer: Consumer | None = client_of(
             Consumer, settings.reader_consumer(f"kstate-reader-{uuid.uuid4().hex}")
         )
+        self._known: set[str] = set()  # topics whose leaders were looked for
         self._topic = ""
         self._only: Choice | None = None
 
@@ -34,7 +35,9 @@ class KafkaReader:
         ends = self._ends_of(topic, sorted(positions))
         self._topic = topic
         assert self._consumer is not None
-        self._connect(topic)
+        if topic not in self._known:
+            self._connect(topic)
+            self._known.add(topic)
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, max(offset, ends[partition].start))
