@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kstate.cli.crew import crew_options
 from kstate.cli.options import common, data_directory, examples
-from kstate.cli.serving import Serving, Work, loaded, log_level, tell
+from kstate.cli.serving import Work, loaded, log_level, serve
 from kstate.config import Config
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def handler() -> None:
 @common
 @click.argument("target", metavar="TARGET")
 @data_directory("the names of processes")
+@crew_options
 @log_level
-def run(config: Config, target: str, log_level: str) -> None:
+def run(config: Config, target: str, workers: int, log_level: str, crew: bool) -> None:
     """Run an event handler until SIGTERM or Ctrl-C.
 
     TARGET is module:Class. Start it several times, on one machine or on more: the processes share
@@ -39,5 +41,4 @@ def run(config: Config, target: str, log_level: str) -> None:
     def make(log: Log) -> Work:
         return build_handler(config, log, loaded(target, EventHandler))
 
-    tell(log_level)
-    Serving(config, make).until_stopped()
+    serve(config, make, log_level, workers, crew)

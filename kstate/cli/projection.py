@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kstate.cli.crew import crew_options
 from kstate.cli.options import common, data_directory, examples, json_flag, opened
 from kstate.cli.output import as_json, line
 from kstate.cli.progress import progress
-from kstate.cli.serving import Serving, Work, loaded, log_level, tell
+from kstate.cli.serving import Serving, Work, loaded, log_level, serve, tell
 from kstate.config import Config
 
 if TYPE_CHECKING:
@@ -60,15 +61,26 @@ def projection() -> None:
 @database_option
 @data_directory("the names of processes")
 @batch_option
+@crew_options
 @log_level
-def run(config: Config, target: str, database: str | None, log_level: str) -> None:
+def run(
+    config: Config,
+    target: str,
+    database: str | None,
+    workers: int,
+    log_level: str,
+    crew: bool,
+) -> None:
     """Run a projection until SIGTERM or Ctrl-C.
 
     TARGET is module:Class. Start it several times, on one machine or on more: the processes share
     the partitions. A database that is away is waited for, and so is the log.
     """
-    tell(log_level)
-    Serving(config, lambda log: _site(config, log, target, database).runner()).until_stopped()
+
+    def make(log: Log) -> Work:
+        return _site(config, log, target, database).runner()
+
+    serve(config, make, log_level, workers, crew)
 
 
 @projection.command(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from kstate.cli.crew import GRACE_S, crew_options, run_crew, stop_with_the_parent
 from kstate.cli.options import code_of, common, data_directory, examples, partitions
+from kstate.cli.serving import log_level, tell
 from kstate.cli.starting import Starting
 from kstate.cli.stopping import Stopping
 from kstate.config import Config
@@ -19,9 +19,6 @@ from kstate.config import Config
 if TYPE_CHECKING:
     from kstate.processor import Processor
 
-CREW_GRACE_S = 3.0
-"""What the parent of several workers gets beyond their timeout, to end those that hang."""
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 logger = logging.getLogger("kstate.run")
 
@@ -41,14 +38,7 @@ logger = logging.getLogger("kstate.run")
 )
 @data_directory("the stores and the worker's name")
 @partitions
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How many processes; one that dies is started again.",
-)
+@crew_options
 @click.option(
     "--batch-records",
     type=click.IntRange(1),
@@ -87,15 +77,7 @@ logger = logging.getLogger("kstate.run")
     default=None,
     help="Go on without commands that retention deleted before they were processed.",
 )
-@click.option(
-    "--log-level",
-    default="INFO",
-    show_default=True,
-    metavar="LEVEL",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    help=f"What is told on standard error: {', '.join(LEVELS)}.",
-)
-@click.option("--crew", is_flag=True, hidden=True)  # this is one of several workers
+@log_level
 @click.pass_context
 def run(
     context: click.Context,
@@ -112,13 +94,8 @@ def run(
     their batch and leave; a second one ends them at once, and so does --stop-timeout: then the exit
     code is 75.
     """
-    process = " [%(process)d]" if crew or workers > 1 else ""
-    logging.basicConfig(
-        level=log_level.upper(),
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s{process} %(message)s",
-    )
-    stopping = Stopping(config.stop_timeout_s + (CREW_GRACE_S if workers > 1 else 0))
+    tell(log_level, crew or workers > 1)
+    stopping = Stopping(config.stop_timeout_s + (GRACE_S if workers > 1 else 0))
     processors = [code_of(target, config) for target in targets]
     for name, count in Counter(processor.name for processor in processors).items():
         if count > 1:
@@ -127,12 +104,9 @@ def run(
                 "--workers starts more"
             )
     if workers > 1:
-        code = _run_crew(context, config, workers, stopping)
-        context.exit(code)
+        context.exit(run_crew(context, workers, stopping, config.stop_timeout_s))
     if crew:
-        from kstate.runtime.workers import when_the_parent_is_gone
-
-        when_the_parent_is_gone(stopping.ask)
+        stop_with_the_parent(stopping)
     _run_here(config, processors, stopping)
 
 
@@ -159,34 +133,3 @@ def _run_here(
         logger.info("%s: stopped", names)
     finally:
         log.close()
-
-
-def _run_crew(context: click.Context, config: Config, workers: int, stopping: Stopping) -> int:
-    """Runs the same command in several processes; the exit code."""
-    from kstate.runtime.workers import Workers
-
-    command = [sys.executable, "-m", "kstate.cli.main", "run", "--crew", *_given(context)]
-    crew = Workers(command, workers, config.stop_timeout_s)
-    stopping.serve(crew.stop, crew.kill)
-    logger.info("starting %d workers", workers)
-    code = crew.run()
-    if not code:
-        logger.info("all workers stopped")
-    return code
-
-
-def _given(context: click.Context) -> list[str]:
-    """The arguments of this command as they were given, without ``--workers``."""
-    options, arguments = [], []
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
-        value = context.params[name]
-        if isinstance(parameter, click.Argument):
-            arguments += value
-        elif isinstance(parameter, click.Option) and parameter.is_flag:
-            options.append(parameter.opts[0])
-        elif name != "workers":
-            options.append(f"{parameter.opts[0]}={value}")
-    return [*options, "--", *arguments]

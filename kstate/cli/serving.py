@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from kstate.cli.crew import GRACE_S, run_crew, stop_with_the_parent
 from kstate.cli.options import opened
 from kstate.cli.stopping import Stopping
 from kstate.config import Config
@@ -48,10 +49,13 @@ class Work(Protocol):
         """Safe in a signal handler."""
 
 
-def tell(level: str) -> None:
-    """Sends what is logged to standard error."""
+def tell(level: str, of_several: bool = False) -> None:
+    """Sends what is logged to standard error, with the process where there are several."""
+    process = " [%(process)d]" if of_several else ""
     logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+        level=level.upper(),
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s{process} %(message)s",
     )
 
 
@@ -70,11 +74,24 @@ def loaded(target: str, base: type[T]) -> type[T]:
         ) from error
 
 
+def serve(
+    config: Config, make: Callable[[Log], Work], level: str, workers: int, crew: bool
+) -> None:
+    """Runs it until it is stopped, in so many processes; ``crew``: this is one of several."""
+    tell(level, crew or workers > 1)
+    if workers > 1:
+        stopping = Stopping(config.stop_timeout_s + GRACE_S)
+        context = click.get_current_context()
+        context.exit(run_crew(context, workers, stopping, config.stop_timeout_s))
+    Serving(config, make, crew).until_stopped()
+
+
 class Serving:
     """Opens the log, makes the work and runs it, in a thread: the main one is for signals."""
 
-    def __init__(self, config: Config, make: Callable[[Log], Work]) -> None:
+    def __init__(self, config: Config, make: Callable[[Log], Work], crew: bool = False) -> None:
         self._config = config
+        self._crew = crew  # this is one of several processes
         self._make = make
         self._given_up = threading.Event()
         self._work: Work | None = None
@@ -84,7 +101,10 @@ class Serving:
 
     def until_stopped(self) -> object:
         """What the work's `run` returned, or None; raises what it failed with."""
-        Stopping(self._config.stop_timeout_s).serve(self._stop)
+        stopping = Stopping(self._config.stop_timeout_s)
+        stopping.serve(self._stop)
+        if self._crew:
+            stop_with_the_parent(stopping)
         self._thread.start()
         while self._thread.is_alive():
             self._thread.join(LOOK_S)  # a signal is handled between two waits

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from children import alive, children, linux
 from shells import Processes, ended, told
 from world import PATIENCE_S
 
@@ -180,15 +181,6 @@ def test_what_cannot_run_says_why_in_a_line(
 # -- several processes ---------------------------------------------------------------------------
 
 
-def children(parent: int) -> list[int]:
-    """The processes that a process started."""
-    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [int(pid) for pid in text.split()]
-
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="finds children through /proc")
-
-
 @linux
 def test_a_processor_that_is_named_twice_is_a_usage_error(processes: Processes) -> None:
     (processes.directory / "kstate.toml").write_text('processors = ["shop:Shop"]\n')
@@ -241,16 +233,8 @@ def test_workers_whose_parent_was_killed_stop_by_themselves(processes: Processes
     parent = processes.worker("--workers", "2")
     crew = children(parent.pid)
     parent.kill()
-    until(lambda: not any(_alive(pid) for pid in crew), "the workers stopped")
+    until(lambda: not any(alive(pid) for pid in crew), "the workers stopped")
     until(lambda: owners(processes) == {"None"}, "the partitions are free")
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody waits for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def crew_of(script: str, count: int = 1) -> Workers:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from children import alive, children, linux
 from sqlalchemy import create_engine, select
 from sqlalchemy.exc import DBAPIError
 from world import PATIENCE_S, World
@@ -96,6 +97,46 @@ def test_a_projection_runs_until_it_is_told_to_stop(bench: Bench, world: World) 
     _, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0, err
     assert "Traceback" not in err
+
+
+@linux
+def test_several_processes_run_a_projection_and_one_that_is_killed_is_started_again(
+    bench: Bench, world: World
+) -> None:
+    parent = bench.start("projection", "run", BALANCES, "--workers", "2")
+    world.until(lambda: len(children(parent.pid)) == 2, "two processes run")
+    world.call(Bank, "a", Deposit(50))
+    world.until(lambda: bench.rows() == {"a": 50}, "the row is there")
+    crew = set(children(parent.pid))
+    for each in crew:  # one of them has the partitions
+        os.kill(each, signal.SIGKILL)
+    world.until(lambda: len(set(children(parent.pid)) - crew) == 2, "two others run")
+    world.call(Bank, "a", Deposit(20))
+    world.until(lambda: bench.rows() == {"a": 70}, "the row is up to date")
+    crew = set(children(parent.pid))
+    parent.send_signal(signal.SIGTERM)
+    _, err = parent.communicate(timeout=PATIENCE_S)
+    assert parent.returncode == 0, err
+    assert "Traceback" not in err
+    assert err.count("ended with 137; another one starts in 0.5 s") == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in crew)
+
+
+@linux
+@pytest.mark.parametrize("command", [("projection", BALANCES), ("handler", NOTICES)])
+def test_several_processes_whose_parent_was_killed_stop_by_themselves(
+    bench: Bench, world: World, command: tuple[str, str]
+) -> None:
+    kind, target = command
+    world.call(Bank, "a", Deposit(20_000))
+    world.call(Bank, "a", Withdraw(20_000))
+    parent = bench.start(kind, "run", target, "--workers", "2")
+    world.until(lambda: len(children(parent.pid)) == 2, "two processes run")
+    crew = set(children(parent.pid))
+    done = bench.directory / ("balances.db" if kind == "projection" else "notices.jsonl")
+    world.until(done.exists, "they are at work")
+    parent.kill()
+    world.until(lambda: not any(alive(pid) for pid in crew), "the processes stopped")
 
 
 def test_an_operator_looks_pauses_resets_and_resumes(bench: Bench, world: World) -> None:
