@@ -16,7 +16,7 @@ from kstate.core.messages import Record
 from kstate.core.topics import Topics
 from kstate.errors import ConfigError
 from kstate.processor import name_of
-from kstate.query.events import Match
+from kstate.query.events import StoredEvent
 from kstate.query.journal import Journal
 from kstate.query.processors import ProcessorRef
 from kstate.query.wanted import Wanted
@@ -64,7 +64,7 @@ def write_files(
     click.echo(f"{count:,} events in {written} files in {directory}", err=True)
 
 
-def _found(journal: Journal, ids: tuple[str, ...]) -> Iterator[Match]:
+def _found(journal: Journal, ids: tuple[str, ...]) -> Iterator[StoredEvent]:
     if not ids:
         yield from journal.current(journal.beginning(), Wanted())
     for persist_id in ids:

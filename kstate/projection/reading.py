@@ -10,19 +10,19 @@ from kstate.core.adapters import EventAdapter, overrides
 from kstate.core.messages import Record
 from kstate.errors import DecodeError
 from kstate.processor import Processor, definition_of
-from kstate.query.events import NOTED, Match, StoredEvent, match_of, stored_events
+from kstate.query.events import NOTED, StoredEvent, event_of, stored_events
 
 
 class Taken(NamedTuple):
     """A record, and what its handlers get; ``error``: why it cannot be read."""
 
     offset: int
-    match: Match | None  # None: no event
+    match: StoredEvent | None  # None: no event
     events: tuple[StoredEvent, ...]
     error: DecodeError | None
 
 
-def persist_id_of(match: Match) -> str:
+def persist_id_of(match: StoredEvent) -> str:
     """The persist id, also of a record that kstate did not write."""
     return match.key.decode(errors="backslashreplace")
 
@@ -39,7 +39,7 @@ class Reading:
 
     def take(self, record: Record) -> Taken:
         """What a record holds for the handlers.  Never raises for what stands in it."""
-        match = match_of(record)
+        match = event_of(record)
         if match is None or match.type in self._unread:
             return Taken(record.offset, match, (), None)
         try:

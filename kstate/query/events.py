@@ -25,7 +25,7 @@ NOWHERE: Positions = {}
 
 
 class StoredEvent:
-    """An event as the journal has it."""
+    """An event as the journal has it: what a query finds, and then decodes."""
 
     __slots__ = ("_last", "behind", "event", "key", "part", "record", "seq")
 
@@ -45,7 +45,8 @@ class StoredEvent:
         self.behind = behind
         """How far a query has read with this record, but for its own partition."""
         self.event = event
-        """A dataclass of today's code, or plain data where the code is not at hand."""
+        """A dataclass of today's code, or plain data where the code is not at hand; None before it
+        was decoded."""
         self.part = part
         """Its place among the events that adapters made of one stored record."""
         self._last = last  # of those
@@ -113,10 +114,6 @@ class StoredEvent:
         return f"<StoredEvent {self.persist_id}@{self.seq} {self.type} {self.event!r}>"
 
 
-Match = StoredEvent
-"""A record that a query found and has not decoded: its ``event`` is not there yet."""
-
-
 def _header(record: Record, wanted: str) -> bytes:
     """The last header of this name; empty where there is none."""
     found = b""
@@ -126,15 +123,15 @@ def _header(record: Record, wanted: str) -> bytes:
     return found
 
 
-def match_of(record: Record, behind: Positions = NOWHERE) -> Match | None:
-    """What a journal record is; None for a tombstone and for a record that is no event."""
+def event_of(record: Record, behind: Positions = NOWHERE) -> StoredEvent | None:
+    """What a journal record is, not decoded; None for a tombstone and for what is no event."""
     parsed = parse_event_key(record[2])
     if parsed is None or record[3] is None:
         return None
-    return Match(parsed[0], parsed[1], record, behind)
+    return StoredEvent(parsed[0], parsed[1], record, behind)
 
 
-def decoded(messages: Messages, matches: Iterable[Match]) -> Iterator[StoredEvent]:
+def decoded(messages: Messages, matches: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
     """The events of these records; raises `DecodeError`."""
     decode = messages.decode_event
     for match in matches:
@@ -146,7 +143,7 @@ def decoded(messages: Messages, matches: Iterable[Match]) -> Iterator[StoredEven
             yield match
 
 
-def stored_events(messages: Messages, match: Match, first: int = 0) -> Iterator[StoredEvent]:
+def stored_events(messages: Messages, match: StoredEvent, first: int = 0) -> Iterator[StoredEvent]:
     """The events of one record: one, unless adapters make none or several of it.
 
     ``first`` is how many of its events were had already.  Raises `DecodeError`.
@@ -159,7 +156,7 @@ def stored_events(messages: Messages, match: Match, first: int = 0) -> Iterator[
         yield match
 
 
-def _several(match: Match, events: Several, first: int) -> Iterator[StoredEvent]:
+def _several(match: StoredEvent, events: Several, first: int) -> Iterator[StoredEvent]:
     last = len(events) - 1
     for part, event in enumerate(events[first:], first):
         yield StoredEvent(

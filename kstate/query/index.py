@@ -24,7 +24,7 @@ from kstate.core.messages import Record
 from kstate.errors import StoreCorrupt, TopicError
 from kstate.log.port import Ends, Log, TopicInfo
 from kstate.query import scan
-from kstate.query.events import Match, match_of
+from kstate.query.events import StoredEvent, event_of
 from kstate.query.index_file import Held, IndexFile, Stamp
 from kstate.query.index_terms import Terms, place_of
 from kstate.query.scan import Watch
@@ -88,12 +88,14 @@ class Index:
 
     def current(
         self, starts: Mapping[int, int], wanted: Wanted, watch: Watch | None = None
-    ) -> Iterator[Match]:
+    ) -> Iterator[StoredEvent]:
         """What matches from these positions on and is there by now; as `scan.current`, but one
         partition after the other."""
         return self._found(starts, self.catch_up(watch), wanted)
 
-    def in_time_order(self, starts: Mapping[int, int], wanted: Wanted) -> list[Iterator[Match]]:
+    def in_time_order(
+        self, starts: Mapping[int, int], wanted: Wanted
+    ) -> list[Iterator[StoredEvent]]:
         """`current` of each partition by itself, to be merged."""
         ends = self.catch_up()
         return [self._found({p: start}, ends, wanted) for p, start in starts.items()]
@@ -217,7 +219,7 @@ class Index:
 
     def _found(
         self, starts: Mapping[int, int], ends: Mapping[int, int], wanted: Wanted
-    ) -> Iterator[Match]:
+    ) -> Iterator[StoredEvent]:
         terms = Terms(wanted)
         behind = dict(starts)
         for partition in sorted(starts):
@@ -226,7 +228,7 @@ class Index:
                 continue
             found = self._records(terms, place_of(partition, low), place_of(partition, high))
             for record in found:
-                match = match_of(record, behind)
+                match = event_of(record, behind)
                 if match is not None:
                     yield match
             behind = {**behind, partition: high}

@@ -14,7 +14,7 @@ from kstate.core.topics import Topics, encode_persist_id
 from kstate.errors import ConfigError, LogUnavailable, TopicError
 from kstate.log.port import Log
 from kstate.query import scan
-from kstate.query.events import DELETED, Match, StoredEvent, decoded, stored_events
+from kstate.query.events import DELETED, StoredEvent, decoded, stored_events
 from kstate.query.index import Index
 from kstate.query.processors import missing
 from kstate.query.scan import Stop
@@ -154,13 +154,13 @@ class Journal:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def current(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Match]:
+    def current(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[StoredEvent]:
         """The records that match and are there by now, not decoded; see `scan.current`."""
         if self._index is not None and not wanted.everything:
             return self._index.current(starts, wanted, self.watch)
         return scan.current(self.log, self.topics.journal, starts, wanted, self.watch)
 
-    def _in_time_order(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[Match]:
+    def _in_time_order(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[StoredEvent]:
         if self._index is not None and not wanted.everything:
             return scan.merged(self._index.in_time_order(starts, wanted), starts)
         return scan.in_time_order(self.log, self.topics.journal, starts, wanted)
@@ -176,7 +176,7 @@ class Journal:
 
     def _found(
         self, starts: Mapping[int, int], wanted: Wanted, live: bool, stop: Stop | None
-    ) -> Iterator[Match]:
+    ) -> Iterator[StoredEvent]:
         if not live:
             return self.current(starts, wanted)
         ends = stop or (lambda: False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kstate.errors import ConfigError
-from kstate.query.events import Match
+from kstate.query.events import StoredEvent
 
 _FORMS = "seq:10, 2026-03-01T12:00:00Z, before:COMMAND-ID or after:COMMAND-ID"
 
@@ -53,7 +53,7 @@ class Point:
             raise ConfigError(f"{text!r} is no point in time: write {_FORMS}") from None
         return cls(time=time if time.tzinfo else time.replace(tzinfo=UTC))
 
-    def up_to(self, persist_id: str, events: Iterator[Match]) -> Iterator[Match]:
+    def up_to(self, persist_id: str, events: Iterator[StoredEvent]) -> Iterator[StoredEvent]:
         """The events of an entity up to this point.
 
         Raises `ConfigError` at its end when the entity has no event of the command.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from kstate.core.messages import Record
 from kstate.log.port import Choice, Chunk, Log
-from kstate.query.events import Match, match_of
+from kstate.query.events import StoredEvent, event_of
 from kstate.query.tail import Tail, moved
 from kstate.query.wanted import Wanted
 
@@ -27,7 +27,7 @@ def current(
     starts: Mapping[int, int],
     wanted: Wanted,
     watch: Watch | None = None,
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """What is there by now, from these positions on.
 
     Partitions are read at the same time; the order holds within each.
@@ -46,7 +46,7 @@ def live(
     tail: Tail,
     stop: Stop,
     watch: Watch | None = None,
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """What is there, and then what comes, until ``stop`` is true.
 
     A query that has come to the end is served by the tail, which all live queries of a journal
@@ -70,7 +70,7 @@ def _taken(
     reached: Mapping[int, int],
     positions: dict[int, int],
     wanted: Wanted,
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """What the tail gave, but for other partitions and for what was had before."""
     new = [each for each in records if each.offset >= positions.get(each.partition, INFINITE)]
     yield from _matches(new, positions, wanted.key)
@@ -94,7 +94,7 @@ def _read(
     wanted: Wanted,
     watch: Watch | None,
     stop: Stop = lambda: False,
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """Reads until each partition has reached its target; moves ``positions``."""
     fits = None if wanted.key is None else wanted.filter()
     for chunk, behind in _chunks(log, topic, positions, targets, wanted.choice(), stop):
@@ -108,7 +108,7 @@ def _read(
 
 def _matches(
     records: Iterable[Record], positions: Mapping[int, int], key: bytes | None
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """The events among records that were read from these positions on.
 
     Records of one partition mostly come one after another: how far the others are read is noted
@@ -123,7 +123,7 @@ def _matches(
                 behind = {**behind, current: offset + 1}
             current = partition
         offset = record[1]
-        match = match_of(record, behind)
+        match = event_of(record, behind)
         if match is not None and (key is None or match.key == key):
             yield match
 
@@ -155,7 +155,7 @@ def _chunks(
 
 def in_time_order(
     log: Log, topic: str, starts: Mapping[int, int], wanted: Wanted
-) -> Iterator[Match]:
+) -> Iterator[StoredEvent]:
     """`current`, merged across partitions by the events' times.
 
     Each partition has a reader of its own: only the one that is next is read on.
@@ -163,10 +163,12 @@ def in_time_order(
     return merged([current(log, topic, {p: start}, wanted) for p, start in starts.items()], starts)
 
 
-def merged(found: Iterable[Iterator[Match]], starts: Mapping[int, int]) -> Iterator[Match]:
+def merged(
+    found: Iterable[Iterator[StoredEvent]], starts: Mapping[int, int]
+) -> Iterator[StoredEvent]:
     """What was found in each partition from these positions on, by the events' times."""
     behind = dict(starts)
-    latest: Match | None = None
+    latest: StoredEvent | None = None
     for match in heapq.merge(*found, key=lambda match: match.record.timestamp):
         if latest is not None and latest.partition != match.partition:
             behind = {**behind, latest.partition: latest.offset + 1}

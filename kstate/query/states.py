@@ -12,7 +12,7 @@ from kstate.core.messages import Record, Snapshot
 from kstate.core.replay import fold_event
 from kstate.core.topics import encode_persist_id
 from kstate.errors import DecodeError, JournalError
-from kstate.query.events import Match, StoredEvent, stored_events
+from kstate.query.events import StoredEvent, stored_events
 from kstate.query.journal import Journal
 from kstate.query.points import Point
 from kstate.query.scan import records
@@ -109,7 +109,7 @@ class States:
         snapshots = _Snapshots(self._journal, self._machine, partition)
         return _Fold(self._machine, persist_id, snapshots)
 
-    def _up_to(self, persist_id: str, point: Point | None) -> Iterator[Match]:
+    def _up_to(self, persist_id: str, point: Point | None) -> Iterator[StoredEvent]:
         starts, wanted = self._journal.of_id(persist_id)
         found = self._journal.current(starts, wanted)
         return found if point is None else point.up_to(persist_id, found)
@@ -126,7 +126,7 @@ class _Fold:
         self.erased = 0  # the seq up to which the entity was erased: its state began anew there
         self.entity = Entity(persist_id, machine.init(persist_id))
 
-    def __call__(self, match: Match) -> Any:
+    def __call__(self, match: StoredEvent) -> Any:
         """Folds the next event; the state after it, or `UNKNOWN`."""
         if not self._reached:
             self._begin(match.seq)
