@@ -1,11 +1,12 @@
 """How long a partition is without an owner's answer: from its assignment to its first reply.
 
-``python -m benchmarks.takeover [--events N] [--entities N] [--store NAME] [--log kafka|sqlite] …``
+``python -m benchmarks.takeover [--events N] [--entities N] [--store NAME …] [--log …] …``
 
 A bank's past is written by a plain producer (`benchmarks.past`).  A worker then takes all of its
 partitions, each of which has one command waiting: with an empty store, with the store that this
-left, and, from topics of their own, with no snapshots at all, the journal alone.  The seconds come
-from runs without timers; the parts from runs with timers, whose own cost is measured and taken off.
+left, and, from topics of their own, with no snapshots at all, the journal alone.  The seconds are
+medians of runs without timers; the parts come from one run with timers, whose own cost is measured
+and taken off.  On Kafka, workers are killed at last (`benchmarks.failover`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import logging
 import shutil
+import statistics
 import tempfile
 import time
 import uuid
@@ -22,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.failover import Answers, Pair
 from benchmarks.machine import machine
 from benchmarks.past import Author, Left, Past
 from benchmarks.timers import Timers
@@ -109,7 +112,7 @@ class Bench:
         self._places.append(place)
         return place
 
-    def take_over(self, place: Place, *, warm: bool, timed: bool = False) -> Measured:
+    def take_over(self, place: Place, store: str, *, warm: bool, timed: bool = False) -> Measured:
         """A worker takes a place over; ``warm``: with the store that the last one left.
 
         Raises `Wrong` when it answers with another balance than the past comes to.
@@ -117,14 +120,14 @@ class Bench:
         config = Config(
             log=self._url,
             prefix=place.prefix,
-            data=self._directory / place.prefix,
-            store=self._options.store,
+            data=self._directory / place.prefix / store,
+            store=store,
             partitions=self._options.partitions,
             policy=self._policy,
         )
         if not warm:
-            for store in config.data.glob("*/*/store"):
-                shutil.rmtree(store)
+            for kept in config.data.glob("*/*/store"):
+                shutil.rmtree(kept)
         log = open_log(self._url)
         with contextlib.ExitStack() as stack:
             stack.callback(log.close)
@@ -144,6 +147,13 @@ class Bench:
         return Measured(
             answers[0] - watch.assigned_s, answers[-1] - watch.assigned_s, watch.read, timers
         )
+
+    def kill(self, place: Place, store: str, standby: str, kills: int) -> list[Answers]:
+        """What it took the other one of two workers to answer for the one that was killed."""
+        directory = self._directory / place.prefix / f"pair-{store}-{standby}"
+        directory.mkdir(parents=True)
+        balances = {number: left.balances for number, left in place.left.items()}
+        return Pair(self._url, place.prefix, balances, directory).run(store, standby, kills)
 
     def _ask(self, log: Log, place: Place) -> None:
         """One question on each partition, for the state of an account there."""
@@ -193,37 +203,63 @@ def report(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
     past = bench.place(options.events, snapshots=True)
     yield (
         f"{machine()}; {options.events:,} events of {options.entities:,} accounts on "
-        f"{options.partitions} partitions of {options.log}, store {options.store}, "
-        f"max_tail {options.max_tail:,}; written in {time.perf_counter() - began:.0f} s"
+        f"{options.partitions} partitions of {options.log}, max_tail {options.max_tail:,}; "
+        f"written in {time.perf_counter() - began:.0f} s; medians of {options.rounds} rounds"
     )
-    runs = {
-        "empty store": bench.take_over(past, warm=False),
-        "warm store": bench.take_over(past, warm=True),
-    }
-    timed = {
-        "empty store": bench.take_over(past, warm=False, timed=True),
-        "warm store": bench.take_over(past, warm=True, timed=True),
-    }
     alone = min(options.events, options.partitions * options.max_tail)
     bare = bench.place(alone, snapshots=False)
-    title = f"no snapshots, {alone:,} events"
-    runs[title] = bench.take_over(bare, warm=False)
-    timed[title] = bench.take_over(bare, warm=False, timed=True)
-    yield ""
-    yield f"| | {' | '.join(runs)} |"
+    for store in options.store:
+        yield ""
+        yield from _restarts(bench, past, bare, f"no snapshots, {alone:,} events", store, options)
+    if options.log == "kafka" and options.kills:
+        yield ""
+        yield from _kills(bench, past, options)
+
+
+def _restarts(
+    bench: Bench, past: Place, bare: Place, alone: str, store: str, options: argparse.Namespace
+) -> Iterator[str]:
+    """One worker and one kind of store."""
+    kinds = {"empty store": (past, False), "warm store": (past, True), alone: (bare, False)}
+    runs: dict[str, list[Measured]] = {title: [] for title in kinds}
+    for _ in range(options.rounds):
+        for title, (place, warm) in kinds.items():
+            runs[title].append(bench.take_over(place, store, warm=warm))
+    timed = {
+        title: bench.take_over(place, store, warm=warm, timed=True)
+        for title, (place, warm) in kinds.items()
+    }
+    yield f"| `{store}` | {' | '.join(runs)} |"
     yield f"|---|{'--:|' * len(runs)}"
-    yield _row("first answer, s", [f"{run.first_s:.2f}" for run in runs.values()])
-    yield _row("answers of all partitions, s", [f"{run.last_s:.2f}" for run in runs.values()])
+    firsts = [statistics.median(run.first_s for run in each) for each in runs.values()]
+    yield _row("first answer, s", [f"{first:.2f}" for first in firsts])
+    lasts = {name: statistics.median(run.last_s for run in each) for name, each in runs.items()}
+    yield _row("answers of all partitions, s", [f"{last:.2f}" for last in lasts.values()])
     for words, ending in (("snapshots", ".snapshots"), ("events", ".journal")):
-        yield _row(f"{words} read", [f"{_read(run, ending):,}" for run in runs.values()])
+        yield _row(f"{words} read", [f"{_read(run, ending):,}" for run in timed.values()])
     each = {
         name: 1e6 / max(1, _read(run, ".snapshots") + _read(run, ".journal"))
         for name, run in timed.items()
     }
-    yield _row("µs per record", [f"{runs[name].last_s * us:.1f}" for name, us in each.items()])
+    yield _row("µs per record", [f"{lasts[name] * us:.1f}" for name, us in each.items()])
     for key, words in {key: words for key, words, _, _ in PARTS}.items():
         cells = [f"{timed[name].timers.net_s(key) * us:.1f}" for name, us in each.items()]
         yield _row(f"– {words}", cells)
+
+
+def _kills(bench: Bench, past: Place, options: argparse.Namespace) -> Iterator[str]:
+    """Two workers, of which one is killed."""
+    store = options.store[0]
+    yield f"| kill -9 of one of two workers, {options.kills} times | median | longest |"
+    yield "|---|--:|--:|"
+    for standby in ("0", "all"):
+        found = bench.kill(past, store, standby, options.kills)
+        for words, took in (
+            ("first answer of its partitions, s", [each.first_s for each in found]),
+            ("answers of all its partitions, s", [each.last_s for each in found]),
+        ):
+            cells = [f"{statistics.median(took):.2f}", f"{max(took):.2f}"]
+            yield _row(f"`standby = {standby}`: {words}", cells)
 
 
 def _read(run: Measured, ending: str) -> int:
@@ -237,12 +273,16 @@ def _row(title: str, cells: Sequence[str]) -> str:
 def short(bench: Bench, options: argparse.Namespace) -> Iterator[str]:
     """Lines that say that all works; raises `Wrong` when a takeover does not know the past."""
     past = bench.place(options.events, snapshots=True)
+    (store,) = options.store
     for title, warm in (("empty", False), ("warm", True)):
-        run = bench.take_over(past, warm=warm)
+        run = bench.take_over(past, store, warm=warm)
         yield (
             f"{options.events:,} events, {title} store: {_read(run, '.snapshots')} snapshots and "
             f"{_read(run, '.journal')} events read, the balances are right"
         )
+    if options.log == "kafka":
+        bench.kill(past, store, "all", 1)
+        yield "after a kill -9 the other worker answers with the right balances"
 
 
 # -- the command line ----------------------------------------------------------------------------
@@ -257,7 +297,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--entities", type=int, default=10_000, help="accounts")
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--max-tail", type=int, default=Policy().max_tail, help="as the setting")
-    parser.add_argument("--store", default="sqlitedict", help="sqlitedict, rocksdb or memory")
+    parser.add_argument(
+        "--store", nargs="+", default=["sqlitedict"], help="of sqlitedict, rocksdb and memory"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="restarts of each kind")
+    parser.add_argument("--kills", type=int, default=10, help="of workers, with each standby")
     parser.add_argument("--log", choices=["kafka", "sqlite"], default="kafka")
     parser.add_argument("--bootstrap", help="HOST:PORT of a broker; without it one is started")
     parser.add_argument("--short", action="store_true", help="a few seconds, no table")

@@ -66,7 +66,9 @@ def test_the_short_form_of_the_queries_finds_what_is_there_in_every_way(bootstra
 
 
 def test_the_short_form_of_the_takeover_tells_of_every_case(bootstrap: str) -> None:
-    assert short_form("takeover", bootstrap).count("the balances are right") == 2
+    printed = short_form("takeover", bootstrap)
+    assert printed.count("the balances are right") == 2
+    assert "after a kill -9 the other worker answers with the right balances" in printed
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["casts", "calls"])

@@ -29,6 +29,8 @@ Properties = dict[str, Any]
 DEFAULT_PORT = 9092
 TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_MS = 1_000
+"""How late the others may learn that a member is gone, beside the session timeout."""
 
 FIXED: Mapping[str, str] = {
     "group.id": "it is the processor's name",
@@ -145,7 +147,7 @@ class Settings:
     def member_consumer(self, group: str, instance: str) -> Properties:
         """The consumer of a worker."""
         return {
-            **({} if self._broker_assigns else {"heartbeat.interval.ms": 1_500}),
+            **({} if self._broker_assigns else {"heartbeat.interval.ms": HEARTBEAT_MS}),
             "queued.max.messages.kbytes": 16_384,
             **self._reading(),
             "group.id": group,
