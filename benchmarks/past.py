@@ -8,9 +8,12 @@ grows beyond ``max_tail``.  Memory holds the accounts, never the events.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from typing import NamedTuple
+
+import confluent_kafka
 
 from kstate.codec.avro import AvroCodec
 from kstate.core.context import Machine
@@ -24,7 +27,10 @@ from kstate.log.port import Committed, Log, Producer
 from kstate.processor import definition_of
 from processors.bank import Bank, Deposited
 
+logger = logging.getLogger("kstate.bench")
+
 FLUSH_S = 600.0
+FULL_S = 0.05
 JOIN_S = 30.0
 AMOUNTS = 64
 SEED = 1
@@ -61,6 +67,40 @@ class _Home:
         return Left(progress, {e.persist_id: e.state.balance for e in self.entities.values()})
 
 
+class PlainProducer:
+    """A producer of confluent-kafka as it is: what was not stored is told by `flush` as a count."""
+
+    def __init__(self, bootstrap: str) -> None:
+        properties = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 200_000,
+        }
+        self._producer = confluent_kafka.Producer(properties, logger=logger)
+
+    def send(self, write: Write) -> None:
+        """Queues a record, once there is room."""
+        topic, partition, key, value, headers, timestamp = write
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition, timestamp=timestamp, headers=headers
+                )
+                return
+            except BufferError:
+                self._producer.poll(FULL_S)
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until all is stored.  Raises `TimeoutError`."""
+        left = self._producer.flush(timeout_s)
+        if left:
+            raise TimeoutError(f"{left} records were not stored within {timeout_s:g} s")
+
+    def close(self) -> None:
+        """Nothing is left to be done after `flush`."""
+
+
 class Author:
     """Writes one past into topics that exist and are empty."""
 
@@ -76,7 +116,7 @@ class Author:
 
     def write(self) -> dict[int, Left]:
         """Writes everything; what a worker will find, per partition."""
-        producer = self._log.producer()
+        producer = self._producer()
         chance = random.Random(SEED)
         deposits = [Deposited(amount) for amount in range(1, AMOUNTS + 1)]
         values = [self._codec.encode_event(deposit) for deposit in deposits]
@@ -93,9 +133,13 @@ class Author:
         self._commit()
         return {home.number: home.left() for home in self._homes}
 
+    def _producer(self) -> Producer | PlainProducer:
+        scheme, _, rest = self._log.url.partition("://")
+        return PlainProducer(rest) if scheme == "kafka" else self._log.producer()
+
     def _deposit(
         self,
-        producer: Producer,
+        producer: Producer | PlainProducer,
         home: _Home,
         key: bytes,
         number: int,
@@ -135,7 +179,7 @@ class Author:
         if oldest is not None and home.end - home.uncovered[oldest] > machine.policy.max_tail:
             self._snapshot(producer, home, oldest)
 
-    def _snapshot(self, producer: Producer, home: _Home, key: bytes) -> None:
+    def _snapshot(self, producer: Producer | PlainProducer, home: _Home, key: bytes) -> None:
         entity = home.entities[key]
         snapshot = snapshot_of(self._machine, entity, home.end, self._now, removed=0, erased=0)
         value = self._codec.encode_snapshot(snapshot)
