@@ -14,9 +14,11 @@ pytest.register_assert_rewrite(
     "kstate.testing.log_world",
     "kstate.testing.store_contract",
     "faults",
+    "pages",
     "world",
 )
 
+from pages import Shell  # noqa: E402
 from world import LOGS, World  # noqa: E402 - after its asserts are known to be rewritten
 
 
@@ -47,6 +49,16 @@ def world(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr("kstate.query.scan.WAIT_S", 0.02)
     monkeypatch.setattr("kstate.query.tail.WAIT_S", 0.02)
     made = World(url, tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in the test's directory, to which the commands of a page are typed."""
+    made = Shell(tmp_path)
     try:
         yield made
     finally:

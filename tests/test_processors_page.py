@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from pages import Shell, blocks, follow
+from pages import Shell, blocks, check_types, follow
 
 import kstate
 from kstate.core.context import Context
@@ -20,13 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "processors.md"
 TEXT = PAGE.read_text("utf-8")
 BLOCKS = blocks(PAGE)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
 
 
 def test_every_block_does_what_the_page_says(shell: Shell, tmp_path: Path) -> None:
@@ -45,19 +33,7 @@ def test_every_python_block_is_run_by_a_command_of_the_page() -> None:
 
 
 def test_every_python_block_is_typed(tmp_path: Path) -> None:
-    files = []
-    for language, text in BLOCKS:
-        if language == "python":
-            files.append(text.split()[1])
-            (tmp_path / files[-1]).write_text(text)
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *files],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert checked.returncode == 0, checked.stdout
+    check_types(BLOCKS, tmp_path)
 
 
 def test_everything_public_of_a_context_is_in_its_table() -> None:

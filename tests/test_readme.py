@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-from pages import Shell, blocks, follow
+from pages import Shell, blocks, check_types, follow
 from rich.console import Console
 
 from demo.answers import Answers
@@ -28,29 +24,12 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = blocks(ROOT / "README.md")
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
-
-
 def test_the_first_half_hour_prints_what_it_says(shell: Shell, tmp_path: Path) -> None:
     assert follow(BLOCKS, tmp_path, shell) > 10
 
 
 def test_the_client_of_the_first_half_hour_is_typed(tmp_path: Path) -> None:
-    for language, text in BLOCKS:
-        if language == "python":
-            (tmp_path / text.split()[1]).write_text(text)
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "bank.py", "ask.py"],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert checked.returncode == 0, checked.stdout
+    check_types(BLOCKS, tmp_path)
 
 
 def test_what_is_made_can_be_made() -> None:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from pages import Shell, blocks, follow, steps
+from pages import Shell, blocks, check_blocks, check_links, check_types, follow, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tutorial-evolution.md"
 BLOCKS = blocks(PAGE)
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
 
 
 def checks() -> list[str]:
@@ -45,29 +33,12 @@ def test_the_check_refuses_each_change_before_it_is_content() -> None:
 
 
 def test_every_block_is_one_that_the_test_runs() -> None:
-    fences = re.findall(r"^```\w+", PAGE.read_text("utf-8"), re.M)
-    assert len(fences) == len(BLOCKS)
-    assert {language for language, _ in BLOCKS} == {"python", "console"}
+    check_blocks(PAGE, {"python", "console"})
 
 
 def test_the_code_of_the_last_day_is_typed(tmp_path: Path) -> None:
-    names = set()
-    for language, text in BLOCKS:
-        if language == "python":
-            names.add(name := text.split()[1])
-            (tmp_path / name).write_text(text)
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *sorted(names)],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert checked.returncode == 0, checked.stdout
+    check_types(BLOCKS, tmp_path)
 
 
 def test_what_it_links_to_is_there() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text("utf-8"))
-    assert links
-    for each in links:
-        assert (PAGE.parent / each).exists(), each
+    check_links(PAGE)

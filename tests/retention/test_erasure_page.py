@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from pages import Shell, blocks, follow
 
 from kstate.core.policy import Policy
@@ -22,13 +20,6 @@ from kstate.runtime.topic_check import (
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "erasure.md"
 TEXT = PAGE.read_text("utf-8")
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
 
 
 def test_every_block_does_what_the_page_says(shell: Shell, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from pages import Shell, blocks, follow
+from pages import Shell, blocks, check_blocks, check_links, follow
 from world import PATIENCE_S
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "backup.md"
 BLOCKS = blocks(PAGE)
 BROKER = "kafka://localhost:9092"
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -48,13 +40,8 @@ def test_every_block_does_what_the_page_says(
 
 
 def test_every_block_is_one_that_the_test_runs() -> None:
-    fences = re.findall(r"^```\w+", PAGE.read_text("utf-8"), re.M)
-    assert len(fences) == len(BLOCKS)
-    assert {language for language, _ in BLOCKS} == {"python", "console"}
+    check_blocks(PAGE, {"python", "console"})
 
 
 def test_what_it_links_to_is_there() -> None:
-    links = re.findall(r"\]\(([^)#]+)", PAGE.read_text("utf-8"))
-    assert links
-    for each in links:
-        assert (PAGE.parent / each).exists(), each
+    check_links(PAGE)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from pages import Shell, blocks, follow
+from pages import Shell, blocks, check_blocks, follow
 
 from kstate.verify.check import PATIENCE_S
 from kstate.verify.findings import KINDS, NOTES
@@ -16,22 +13,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
 TEXT = PAGE.read_text("utf-8")
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    made.close()
-
-
 def test_every_block_does_what_the_page_says(shell: Shell, tmp_path: Path) -> None:
     assert follow(blocks(PAGE), tmp_path, shell) > 6
     assert "Traceback" not in (tmp_path / "worker.log").read_text()
 
 
 def test_every_block_is_one_that_the_test_runs() -> None:
-    fences = re.findall(r"^```\w+", TEXT, re.M)
-    assert len(fences) == len(blocks(PAGE))
-    assert {each.language for each in blocks(PAGE)} == {"python", "console"}
+    check_blocks(PAGE, {"python", "console"})
 
 
 def test_every_kind_stands_in_its_table() -> None:
