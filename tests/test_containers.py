@@ -23,8 +23,8 @@ import pytest
 import yaml
 from docker.utils.build import exclude_paths
 
+from kstate.cli.crew import GRACE_S
 from kstate.cli.main import kstate
-from kstate.cli.run import CREW_GRACE_S
 from kstate.config import Config, load_config
 from kstate.testing.kafka_local import KAFKA_VERSION
 from kstate.wiring import load_processor, open_log
@@ -277,7 +277,7 @@ def test_a_worker_has_time_for_a_clean_stop(compose: Compose, name: str) -> None
     each = service(compose, name)
     timeout_s = load_config({}, environment() | each["environment"]).stop_timeout_s
     (grace_s,) = re.findall(r"^(\d+)s$", each["stop_grace_period"])
-    assert int(grace_s) > timeout_s + CREW_GRACE_S
+    assert int(grace_s) > timeout_s + GRACE_S
 
 
 @pytest.mark.parametrize("name", ["kafka", *WORKERS])

@@ -19,7 +19,7 @@ from kstate.wiring import open_log
 TOPIC, OTHER = "asked", "asked-too"
 PARTITIONS = 6
 GROUPS = 6
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +32,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield made
     except NoLocalKafka as error:
         without(error)
+
+
+pytestmark = pytest.mark.timeout(300)
+"""Three brokers are killed one after the other, and each takes its time to be back."""
 
 
 def at_last(ask: Callable[[], Answer]) -> Answer:

@@ -118,6 +118,8 @@ def test_a_worker_goes_on_with_the_same_ids_after_the_registry_was_restarted(
 def test_a_command_of_an_unknown_schema_waits_until_the_registry_is_back(
     world: World, own: LocalRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # longer than the registry takes to start, however slow the machine is
+    monkeypatch.setattr(registry_codec, "PATIENCE_S", 600.0)
     foreign = foreign_command(own.url)
     use_registry(monkeypatch, own.url)
     world.run(Counter)
@@ -127,7 +129,7 @@ def test_a_command_of_an_unknown_schema_waits_until_the_registry_is_back(
     world.produce(Counter, foreign)
     world.until(lambda: not world.worker(Counter).ready.is_set(), "the worker waits")
     back.start()
-    assert world.call(Counter, "a", Add(1), timeout=60.0) == 6
+    assert world.call(Counter, "a", Add(1), timeout=110.0) == 6
     back.join()
     assert world.dead_letters(Counter) == []
 
