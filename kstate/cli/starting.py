@@ -62,7 +62,7 @@ class Starting:
             self._thread.join(LOOK_S)
             if time.monotonic() - began > SILENCE_S and self._thread.is_alive():
                 where = self._config.log.partition("?")[0]  # options may be secrets
-                self._tell_away(LogUnavailable(f"{where} has not answered yet"))
+                self._tell_away(LogUnavailable(f"{where} has not answered yet"), reason=False)
         if self._thread.is_alive():
             return None  # it owns nothing yet that others wait for; it ends with the process
         if self._failure is not None:
@@ -84,9 +84,9 @@ class Starting:
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._failure = error
 
-    def _tell_away(self, error: LogUnavailable) -> None:
+    def _tell_away(self, error: LogUnavailable, reason: bool = True) -> None:
         with self._telling:
-            self._teller.unavailable(error)
+            self._teller.unavailable(error, reason)
 
     def _start(self) -> Started:
         from kstate.wiring import build_workers, open_log

@@ -20,21 +20,22 @@ class Teller:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._away = False
+        self._away = self._reason_told = False
         self._period = float("-inf")
         self._told = 0
 
-    def unavailable(self, error: Exception) -> None:
-        """The log is away: said once."""
-        if not self._away:
+    def unavailable(self, error: Exception, reason: bool = True) -> None:
+        """The log is away: said once, and once more when the reason was not known at first."""
+        if not self._away or (reason and not self._reason_told):
             logger.warning("%s: waiting for the log: %s", self._name, error)
         self._away = True
+        self._reason_told |= reason
 
     def available(self) -> None:
         """The log answers: said once, after it was away."""
         if self._away:
             logger.warning("%s: the log is back", self._name)
-        self._away = False
+        self._away = self._reason_told = False
 
     def faults(self, faults: Sequence[Fault]) -> None:
         """Tells of commands that were dead-lettered and of snapshots that could not be taken."""

@@ -101,7 +101,7 @@ def test_brokers_that_do_not_answer_are_told_of_before_their_time_is_over(
     assert "waiting" not in err
 
 
-def test_a_silent_log_is_told_of_once(
+def test_a_silent_log_is_told_of_once_and_its_reason_once_when_it_is_known(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from shop import Shop
@@ -123,8 +123,8 @@ def test_a_silent_log_is_told_of_once(
     starting = Starting(Config(log="sqlite:x.db", data=tmp_path), [Shop])
     real = starting._teller.unavailable
 
-    def unavailable(error: Exception) -> None:
-        real(error)
+    def unavailable(error: Exception, reason: bool = True) -> None:
+        real(error, reason)
         told_of.set()
 
     monkeypatch.setattr(starting._teller, "unavailable", unavailable)
@@ -134,7 +134,10 @@ def test_a_silent_log_is_told_of_once(
         starting.stop()
         assert waiting.result(20) is None
     lines = [each.getMessage() for each in caplog.records if each.name == "kstate.worker"]
-    assert lines == ["shop: waiting for the log: sqlite:x.db has not answered yet"]
+    assert lines == [
+        "shop: waiting for the log: sqlite:x.db has not answered yet",
+        "shop: waiting for the log: gone fishing",
+    ]
 
 
 def test_what_waiting_does_not_mend_ends_the_start_at_once(processes: Processes) -> None:

@@ -19,7 +19,10 @@ from processors.bank import Bank, Deposit, Transfer, Withdraw
 T = TypeVar("T")
 
 THREADS = 4
-WINDOW = 100  # calls of one thread under way at once
+MOST_CALLS = 100  # of one thread, under way at once
+NEAR = 16
+"""A call is repeated while at most so many others were sent for each account: an account remembers
+64 command ids, those of the transfers to it among them."""
 TIMEOUT_S = 30.0
 TIMES = 5  # a call is repeated when it times out
 
@@ -32,6 +35,14 @@ class Planned(NamedTuple):
     command: Command[Any]
     call: bool
     repeat: bool  # send it once more under the same command id
+
+
+class Waiting(NamedTuple):
+    """A call under way."""
+
+    planned: Planned
+    call: Call
+    sent: int  # commands of the plan, this one among them
 
 
 def plan(count: int, accounts: int, seed: int) -> list[Planned]:
@@ -70,6 +81,9 @@ class Load:
         self.counts: Counter[str] = Counter()
         self.under_way = 0  # calls that wait for their reply
         self._client = client
+        accounts = len({each.account for each in planned})
+        self._most_calls = min(MOST_CALLS, accounts)
+        self._near = NEAR * accounts
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._sent = 0
@@ -108,19 +122,20 @@ class Load:
             self._failure = error
 
     def _send_all(self, planned: Sequence[Planned]) -> None:
-        waiting: deque[tuple[Planned, Call]] = deque()
+        waiting: deque[Waiting] = deque()
         for each in planned:
             with self._may_send:
                 self._may_send.wait_for(lambda: self._sent < self._most)
                 self._sent += 1
+                sent = self._sent
             if not each.call:
                 for _ in range(1 + each.repeat):
                     self._client.cast(Bank, each.account, each.command, command_id=each.command_id)
                     self._count("casts")
                 continue
-            waiting.append((each, self._begin(each)))
-            if len(waiting) >= WINDOW:
-                self._settle(waiting, WINDOW // 2)
+            waiting.append(Waiting(each, self._begin(each), sent))
+            if len(waiting) >= self._most_calls:
+                self._settle(waiting, self._most_calls // 2)
         self._persist(self._client.flush)
         while waiting:
             self._settle(waiting, len(waiting))
@@ -144,17 +159,18 @@ class Load:
                 self._count("sent again")
         return send()
 
-    def _settle(self, waiting: deque[tuple[Planned, Call]], count: int) -> None:
+    def _settle(self, waiting: deque[Waiting], count: int) -> None:
         """Waits for the oldest calls; those that are to be repeated go to the end of the queue."""
         for _ in range(count):
-            each, call = waiting.popleft()
+            each, call, sent = waiting.popleft()
             reply = self._wait(each, call)
             with self._lock:
                 self.acknowledged[each.command_id].append(reply)
                 self.under_way -= 1
-            if each.repeat:
+                near = self._sent - sent <= self._near
+            if each.repeat and near:
                 again = each._replace(repeat=False)
-                waiting.append((again, self._begin(again)))
+                waiting.append(Waiting(again, self._begin(again), sent))
 
     def _wait(self, each: Planned, call: Call) -> Reply:
         for _ in range(TIMES):

@@ -36,6 +36,19 @@ def test_a_log_that_is_away_is_told_when_it_goes_and_when_it_comes(
     ]
 
 
+def test_a_reason_is_told_when_it_becomes_known(caplog: pytest.LogCaptureFixture) -> None:
+    teller = Teller("bank")
+    for _ in range(2):
+        for reason in (False, False, True, True, False):
+            teller.unavailable(ValueError("no route" if reason else "no answer yet"), reason)
+        teller.available()
+    assert caplog.messages == 2 * [
+        "bank: waiting for the log: no answer yet",
+        "bank: waiting for the log: no route",
+        "bank: the log is back",
+    ]
+
+
 def test_a_log_that_was_never_away_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
     Teller("bank").available()
     assert caplog.messages == []
