@@ -16,7 +16,7 @@ class Policy:
 
     max_entities: int = 50_000  # in memory, per partition
     max_entity_bytes: int = 256 * 1024 * 1024  # encoded, in memory, per partition
-    max_tail: int = 100_000  # journal offsets between the low-water mark and the end
+    max_tail: int = 50_000  # journal offsets between the low-water mark and the end
     max_events: int = 10_000  # of one command, reactions included
     max_record_bytes: int = 1_048_576
     window_ms: int = 600_000  # how long a command id is remembered

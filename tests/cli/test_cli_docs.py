@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,10 +14,14 @@ import pytest
 from kstate import errors
 from kstate.cli.errors import EXIT_INTERRUPTED, EXIT_LATE, EXIT_OUTPUT, EXIT_UNEXPECTED
 from kstate.cli.main import COMMANDS, kstate
+from kstate.config import Config
+from kstate.core.policy import Policy
 from kstate.errors import KStateError
 from kstate.runtime.watchdog import EXIT_HUNG
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "cli.md").read_text("utf-8")
+SETTINGS = (DOCS / "settings.md").read_text("utf-8")
 
 
 def tree(
@@ -133,3 +139,24 @@ def test_the_table_has_no_code_that_is_not_used() -> None:
     assert set(table()) == used | {
         0, 2, EXIT_UNEXPECTED, EXIT_OUTPUT, EXIT_LATE, EXIT_HUNG, EXIT_INTERRUPTED,
     }  # fmt: skip
+
+
+def test_every_setting_is_on_its_page_with_its_default() -> None:
+    """All that a file may set, in the words of the page."""
+    tables = {"kafka", "registry_properties", "policy"}
+    values = {
+        each.name: getattr(defaults, each.name)
+        for defaults in (Config(), Policy())
+        for each in fields(defaults)
+        if each.name not in tables
+    }
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", SETTINGS, re.M))
+    assert shown == {name: in_words(value) for name, value in values.items()}
+
+
+def in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if value else "as many as there are"
+    return f"`{value}`" if value else "none"
