@@ -10,8 +10,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOG ?=
-# most tests wait for something most of the time; a process of tests that dies ends the run, which
-# would else wait for the rest of its file for ever
+# Most tests wait for something most of the time.  A process of tests that dies ends the run, which
+# would else wait for the rest of its file for ever; what librdkafka says before it ends a process
+# goes past Python, and is to be seen.
 JOBS ?= 4
 
 .PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding bench-queries crash-kafka projection-kills chaos simulate planted image clean
@@ -38,7 +39,7 @@ demo-kafka: $(STAMP) ## the same on a Kafka that is started for it, with Docker 
 	$(BIN)/python -m demo --log kafka
 
 test: $(STAMP) ## all tests, those on a real Kafka included where there is Docker or Java
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 --capture=sys
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ Properties = dict[str, Any]
 DEFAULT_PORT = 9092
 TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 6_000
-HEARTBEAT_MS = 1_500
+HEARTBEAT_MS = 500
 """How late the others may learn that a member is gone, beside the session timeout."""
 
 FIXED: Mapping[str, str] = {
