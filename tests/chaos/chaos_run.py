@@ -107,7 +107,7 @@ class ChaosRun(Run):
                 history = History(path)
                 stack.callback(history.close)
                 stream = Stream(f"{options.seed}-{number}", options.accounts, per_second)
-                load = Load(Witness(client, history), stream)
+                load = Load(Witness(client, history), stream, options.accounts)
                 stack.callback(load.join)
                 stack.callback(stream.close)
                 load.start()

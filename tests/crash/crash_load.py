@@ -74,14 +74,13 @@ def _draw(chance: random.Random, names: Sequence[str]) -> Command[Any]:
 
 
 class Load:
-    """Sends a plan from several threads."""
+    """Sends a plan for ``accounts`` accounts from several threads."""
 
-    def __init__(self, client: Client, planned: Sequence[Planned]) -> None:
+    def __init__(self, client: Client, planned: Sequence[Planned], accounts: int) -> None:
         self.acknowledged: dict[str, list[Reply]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
         self.under_way = 0  # calls that wait for their reply
         self._client = client
-        accounts = len({each.account for each in planned})
         self._most_calls = min(MOST_CALLS, accounts)
         self._near = NEAR * accounts
         self._failure: BaseException | None = None

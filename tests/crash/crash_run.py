@@ -62,7 +62,7 @@ class Run:
             stack.callback(lambda: self.tally.close())
             self.await_owners(self.workers)
             self.client = stack.enter_context(connect(self.url, prefix=self._prefix))
-            load = Load(self.client, planned)
+            load = Load(self.client, planned, options.accounts)
             load.start()
             try:
                 self.disturb(load)
