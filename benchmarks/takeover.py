@@ -48,7 +48,7 @@ from kstate.runtime.startup import prepare_topics
 from kstate.store.memory import MemoryPartition
 from kstate.store.rocksdb import RocksDBPartition
 from kstate.store.sqlitedict import SqliteDictPartition
-from kstate.testing.broker import broker
+from kstate.testing.broker import administrator, broker
 from kstate.wiring import build_workers, open_log
 from processors.bank import Bank
 
@@ -185,11 +185,10 @@ class Bench:
         """Deletes the topics of all places."""
         if not self._url.startswith("kafka:"):
             return  # its file is in the directory
-        from confluent_kafka.admin import AdminClient
 
         names = [name for place in self._places for name in place.topics[:6]]
         if names:
-            admin = AdminClient({"bootstrap.servers": self._url.removeprefix("kafka://")})
+            admin = administrator(self._url.removeprefix("kafka://"))
             for future in admin.delete_topics(names, operation_timeout=60).values():
                 future.result()
 

@@ -7,14 +7,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from confluent_kafka.admin import AdminClient
-
 from kstate.codec.avro import AvroCodec
 from kstate.core.messages import Headers, Record, Write
 from kstate.core.topics import Topics
 from kstate.log.kafka import KafkaLog
 from kstate.processor import definition_of
 from kstate.runtime.startup import prepare_topics
+from kstate.testing.broker import administrator
 from processors.bank import Bank, Deposit
 
 CHUNK = 10_000
@@ -137,7 +136,7 @@ class Stage:
         names = [name for place in self._places for name in place.topics[:6]]
         self._places = []
         if names:
-            admin = AdminClient({"bootstrap.servers": self.bootstrap})
+            admin = administrator(self.bootstrap)
             for future in admin.delete_topics(names, operation_timeout=READ_S).values():
                 future.result()
 

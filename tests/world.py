@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from faults import Clock, Faults, FaultyLog, Killed
 
 import kstate
@@ -28,6 +27,7 @@ from kstate.log.port import Log
 from kstate.processor import name_of
 from kstate.runtime.host import Host
 from kstate.runtime.worker import Worker
+from kstate.testing.broker import administrator
 from kstate.testing.kafka_cleaner import compact
 from kstate.testing.log_world import World as LogWorld
 from kstate.wiring import build_workers, open_log
@@ -346,7 +346,7 @@ class World:
 
     def _tidy(self) -> None:
         """Deletes this test's topics: a broker is slow with the thousands of a whole run."""
-        admin = AdminClient({"bootstrap.servers": urlsplit(self.url).netloc})
+        admin = administrator(urlsplit(self.url).netloc)
         there = [name for name in admin.list_topics().topics if name.startswith(self.prefix)]
         if there:
             for deleted in admin.delete_topics(there).values():

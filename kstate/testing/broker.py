@@ -8,6 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from confluent_kafka.admin import AdminClient
+
+from kstate.log.kafka_admin import CRITICAL
 from kstate.testing.kafka_local import NoLocalKafka, java_problem, local_kafka
 
 VARIABLE = "KSTATE_TEST_BOOTSTRAP"
@@ -26,6 +29,12 @@ _ENVIRONMENT = {
     "KAFKA_LOG_CLEANER_BACKOFF_MS": "200",
     "KAFKA_LOG_ROLL_HOURS": "87600",
 }
+
+
+def administrator(bootstrap: str) -> AdminClient:
+    """A client for the topics and settings of a cluster, which does not tell of its connections:
+    they end with the broker."""
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": CRITICAL})
 
 
 class NoBroker(Exception):

@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Mapping
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from kstate.core.messages import Record
 from kstate.log.port import Log
+from kstate.testing.broker import administrator
 
 STEP_S = 0.2
 ADMIN_S = 30.0
@@ -45,7 +46,7 @@ def _configure(bootstrap: str, topic: str) -> None:
         for name, value in _AT_ONCE.items()
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = administrator(bootstrap)
     admin.incremental_alter_configs([resource])[resource].result(ADMIN_S)
 
 

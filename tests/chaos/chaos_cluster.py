@@ -20,6 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from crash_workers import until
 
+from kstate.testing.broker import administrator
 from kstate.testing.kafka_local import HOST, LocalKafka
 from kstate.testing.proxy import Proxy
 
@@ -127,7 +128,7 @@ class Cluster:
 
     def admin(self) -> AdminClient:
         """Whom to ask."""
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        return administrator(self.bootstrap)
 
     def await_empty(self, group: str) -> None:
         """Returns when a group has no member."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -27,6 +26,7 @@ from kstate.log.port import Cleanup, TopicSpec
 from kstate.runtime.schema_topic import META_KEY
 from kstate.runtime.startup import meta_of
 from kstate.runtime.topic_check import topic_specs
+from kstate.testing.broker import administrator
 from kstate.testing.kafka_local import NoLocalKafka, free_ports, local_kafka
 from kstate.testing.plugin import without
 
@@ -221,7 +221,7 @@ def cluster(bootstrap: str, directory: Path, tmp_path: Path) -> Iterator[World]:
 def alter(bootstrap: str, topic: str, setting: str, value: str) -> None:
     entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = administrator(bootstrap)
     admin.incremental_alter_configs([resource])[resource].result(30)
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from kstate.log.kafka import KafkaLog
 from kstate.log.port import Log
+from kstate.testing.broker import administrator
 from kstate.testing.kafka_cleaner import compact
 from kstate.testing.log_contract import LogContract
 from kstate.testing.log_contract_members import MemberPromises
@@ -27,7 +27,7 @@ class TestKafkaLog(LogContract):
         compact(log, self.bootstrap, topic, self.patience_s)
 
     def delete_topic(self, log: Log, topic: str) -> None:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = administrator(self.bootstrap)
         admin.delete_topics([topic])[topic].result(30)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 from world import World, header
 
 from kstate import Command, Context, Processor, command, event
@@ -22,6 +22,7 @@ from kstate.errors import EncodeError, TopicError
 from kstate.log.kafka import KafkaLog
 from kstate.log.kafka_topics import FRAMING_BYTES, info_of
 from kstate.runtime.topic_check import topic_specs
+from kstate.testing.broker import administrator
 from kstate.testing.log_world import write
 
 NARROW = 20_000
@@ -31,7 +32,7 @@ class Cluster:
     """A cluster, as its administrator has it."""
 
     def __init__(self, bootstrap: str) -> None:
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = administrator(bootstrap)
         self.log = KafkaLog(bootstrap)
 
     def create(self, name: str, partitions: int = 1, **settings: str) -> str:

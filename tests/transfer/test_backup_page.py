@@ -8,9 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from pages import Shell, blocks, check_blocks, check_links, follow
 from world import PATIENCE_S
+
+from kstate.testing.broker import administrator
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "backup.md"
 BLOCKS = blocks(PAGE)
@@ -22,7 +23,7 @@ def prefix(bootstrap: str) -> Iterator[str]:
     """A prefix on the broker of the tests, whose topics go afterwards."""
     made = f"t{uuid.uuid4().hex[:8]}-"
     yield made
-    admin = AdminClient({"bootstrap.servers": urlsplit(f"kafka://{bootstrap}").netloc})
+    admin = administrator(urlsplit(f"kafka://{bootstrap}").netloc)
     there = [name for name in admin.list_topics().topics if name.startswith(made)]
     for deleted in admin.delete_topics(there).values():
         deleted.result(PATIENCE_S)

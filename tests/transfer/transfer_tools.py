@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from world import LOGS, World
 
 from kstate import Rejected
 from kstate.core.definition import after_snapshot
 from kstate.core.topics import parse_event_key
 from kstate.log.port import Log
+from kstate.testing.broker import administrator
 from kstate.transfer.exporting import Export, Exported
 from kstate.transfer.importing import Import, Imported, checked
 from kstate.wiring import open_log
@@ -128,7 +128,7 @@ def forget_progress(world: World) -> None:
     group = world.topics(Bank).group
     url = urlsplit(world.url)
     if url.scheme == "kafka":
-        admin = AdminClient({"bootstrap.servers": url.netloc})
+        admin = administrator(url.netloc)
         admin.delete_consumer_groups([group])[group].result(30)
         return
     with closing(sqlite3.connect(url.path, timeout=10)) as connection, connection:
