@@ -250,6 +250,13 @@ class NameTaken(LogError):
     exit_code = 35
 
 
+class GivenUp(LogError):
+    """A worker failed several times in a row without a commit in between: its supervisor decides
+    whether to start it again."""
+
+    exit_code = 37
+
+
 class JournalError(LogError):
     """The journal is not what its rules promise (a hole, a repeated seq, a foreign record)."""
 

@@ -6,11 +6,20 @@ import logging
 import time
 from collections.abc import Sequence
 
-from kstate.core.batch import Fault
+from kstate.core.batch import Counts, Fault
 from kstate.errors import BadCommand
 
 MAX_FAULTS = 10
 PERIOD_S = 60.0
+
+ODD = {
+    "forwarded": "commands come in on another partition than that of their persist id, and are "
+    "forwarded: their producer should partition by murmur2 "
+    "(librdkafka: partitioner=murmur2_random)",
+    "replies_refused": "commands ask for replies on a topic that is not on the list, and get "
+    "none: the setting reply_topics allows it",
+}
+"""What is counted, and told of once, because it comes with every command of some producer."""
 
 logger = logging.getLogger("kstate.worker")
 
@@ -23,6 +32,7 @@ class Teller:
         self._away = self._reason_told = False
         self._period = float("-inf")
         self._told = 0
+        self._odd = dict(ODD)  # not told yet
 
     def unavailable(self, error: Exception, reason: bool = True) -> None:
         """The log is away: said once, and once more when the reason was not known at first."""
@@ -36,6 +46,11 @@ class Teller:
         if self._away:
             logger.warning("%s: the log is back", self._name)
         self._away = self._reason_told = False
+
+    def odd(self, counts: Counts) -> None:
+        """Tells once of what is no fault and should not be."""
+        for name in [name for name in self._odd if getattr(counts, name)]:
+            logger.warning("%s: %s", self._name, self._odd.pop(name))
 
     def faults(self, faults: Sequence[Fault]) -> None:
         """Tells of commands that were dead-lettered and of snapshots that could not be taken."""

@@ -22,7 +22,6 @@ from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
 from kstate.errors import (
     Fenced,
-    LogError,
     LogUnavailable,
     OutcomeUnknown,
     ProcessorStopped,
@@ -34,6 +33,7 @@ from kstate.runtime.backlog import Backlog
 from kstate.runtime.effects import Effects
 from kstate.runtime.heartbeat import Heartbeat, State
 from kstate.runtime.partitions import Cause, Partitions
+from kstate.runtime.patience import RETRY_S, Patience
 from kstate.runtime.running import MAX_DEATHS, Running, deadly
 from kstate.runtime.slot import Slot
 from kstate.runtime.telling import Teller
@@ -42,9 +42,6 @@ IDLE_S = 0.5
 RECOVERY_SLICE_S = 0.05
 STANDBY_SLICE_S = 0.005
 """For how long commands may have to wait for the stores of others' partitions."""
-MAX_REBUILDS = 5
-"""Seats lost one after another, without a commit in between, before the worker gives up."""
-RETRY_S = 0.5
 AHEAD = 200
 """Commands whose records are written together ahead of the commit."""
 
@@ -92,7 +89,7 @@ class Worker:
         self._teller = Teller(self.name)
         self._checkpoints = partitions.checkpoints
         self._newest = 0
-        self._rebuilds = 0
+        self._patience = Patience(self.name)
 
     @property
     def counts(self) -> Counts:
@@ -123,7 +120,7 @@ class Worker:
         """Takes a seat and works until `stop`.
 
         Raises what makes going on useless: `ProcessorStopped`, `StoreError`, `JournalError`,
-        `LogError` after bounded attempts.
+        `GivenUp` after bounded attempts.
         """
         with closing(self.turns()) as turns:
             for pause_s in turns:
@@ -164,14 +161,8 @@ class Worker:
         except LogUnavailable as error:  # in the middle of a recovery, which then begins again
             pause_s = self._wait_for_log(error)
         except (Fenced, OutcomeUnknown, TransactionAborted) as error:
-            self._rebuilds += 1
-            if self._rebuilds > MAX_REBUILDS:
-                raise LogError(
-                    f"{self.name}: gives up after {self._rebuilds} failures in a row without a "
-                    f"commit in between, last because {error}"
-                ) from error
+            pause_s = self._patience.failed(error)
             logger.warning("%s: seat lost (%s); taking it anew", self.name, error)
-            pause_s = RETRY_S
         finally:
             self.ready.clear()
             self._backlog.clear()
@@ -304,7 +295,7 @@ class Worker:
         monotonic = self._monotonic
         deadline = monotonic() + config.batch_ms / 1000
         room = config.batch_bytes
-        ahead = 1 + config.batch_records if self._rebuilds else AHEAD
+        ahead = 1 + config.batch_records if self._patience.failures else AHEAD
         shards: dict[int, Shard] = {}
         enter, suspects = running.enter, running.suspects
         records = islice(self._backlog.drain(), config.batch_records)
@@ -339,10 +330,8 @@ class Worker:
 
     def _rebuild(self, partition: int, error: Cause) -> None:
         """Recovers one partition anew; what it had not committed runs again."""
-        if not isinstance(error, RebuildAsked):
-            self._rebuilds += 1
-            if self._rebuilds > MAX_REBUILDS:
-                raise getattr(error, "cause", error) from error
+        if not isinstance(error, RebuildAsked) and self._patience.spent():
+            raise getattr(error, "cause", error) from error
         self.ready.clear()
         self._forget({partition})
         self.partitions.rebuild(partition, error)
@@ -360,7 +349,7 @@ class Worker:
             ends = member.commit(writes, progress)
         except TransactionAborted as error:
             return self._run_again(member, progress, error)
-        self._rebuilds = 0
+        self._patience.committed()
         for partition in progress:
             self._settle(self.partitions.commit(partition, ends))
         for partition, damage in self.partitions.take_damaged().items():
@@ -370,13 +359,11 @@ class Worker:
     def _run_again(
         self, member: Member, partitions: Collection[int], error: TransactionAborted
     ) -> float:
-        """After an abort that is confirmed; raises it again when it was one too many."""
+        """After an abort that is confirmed; the seconds to wait before the next try."""
+        pause_s = self._patience.failed(error)
         logger.warning("%s: a batch was aborted and runs again (%s)", self.name, error)
         self._drop(member, partitions)
-        self._rebuilds += 1
-        if self._rebuilds > MAX_REBUILDS:
-            raise error
-        return RETRY_S
+        return pause_s
 
     def _drop(self, member: Member, partitions: Collection[int]) -> None:
         """Drops the batch of these partitions, whose commands are delivered anew."""
@@ -396,4 +383,5 @@ class Worker:
                     subscriber(event)
                 except Exception:
                     logger.exception("%s: a subscriber failed", self.name)
+        self._teller.odd(batch.counts)
         self._teller.faults(batch.faults)

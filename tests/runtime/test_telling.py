@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kstate.core.batch import Fault
+from kstate.core.batch import Counts, Fault
 from kstate.errors import BadCommand
 from kstate.runtime.telling import MAX_FAULTS, PERIOD_S, Teller
 
@@ -139,3 +139,15 @@ def test_a_quiet_minute_is_not_told_of(
     caplog.clear()
     teller.faults([fault(2)])
     assert len(caplog.messages) == 1
+
+
+def test_what_comes_with_every_command_of_some_producer_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    teller = Teller("bank")
+    for counts in (Counts(), Counts(forwarded=3), Counts(replies_refused=1), Counts(forwarded=1)):
+        teller.odd(counts)
+    forwarded, refused = caplog.messages
+    assert forwarded.startswith("bank: commands come in on another partition than that of their")
+    assert "murmur2_random" in forwarded
+    assert refused.startswith("bank: commands ask for replies on a topic that is not on the list")

@@ -15,10 +15,11 @@ from world import Run, World
 
 from kstate import Context, Processor, command
 from kstate.config import Config
-from kstate.errors import LogError, LogUnavailable, ProcessorStopped
+from kstate.errors import GivenUp, LogUnavailable, ProcessorStopped
 from kstate.log.embedded_member import EmbeddedMember
 from kstate.log.embedded_reader import EmbeddedReader
-from kstate.runtime.worker import MAX_REBUILDS
+from kstate.runtime import patience
+from kstate.runtime.patience import MAX_REBUILDS
 from kstate.wiring import build_workers, open_log
 
 
@@ -44,6 +45,11 @@ def test_a_batch_that_is_aborted_runs_again_and_nothing_happens_twice(world: Wor
     assert world.counts(Counter).commands == 1
 
 
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "RETRY_S", 0.02)
+
+
 @pytest.mark.parametrize("setting", ["batch_records", "batch_bytes"])
 def test_commands_behind_an_aborted_batch_keep_their_order(world: World, setting: str) -> None:
     world.run(Counter, partitions=1)
@@ -65,7 +71,7 @@ def test_a_worker_whose_batches_are_always_aborted_gives_up_and_says_why(world: 
     world.faults.abort(MAX_REBUILDS + 1)
     world.cast(Counter, "id-0", Add(1))
     failure = world.failure()
-    assert isinstance(failure, LogError)
+    assert isinstance(failure, GivenUp)
     assert "failures in a row" in str(failure)
     assert "aborted on demand" in str(failure)
     assert not world.journal(Counter)
@@ -97,7 +103,7 @@ def test_a_worker_that_never_learns_an_outcome_gives_up_and_says_why(world: Worl
         world.faults.lose_commit()
     world.cast(Counter, "id-0", Add(1))
     failure = world.failure()
-    assert isinstance(failure, LogError)
+    assert isinstance(failure, GivenUp)
     assert f"after {MAX_REBUILDS + 1} failures in a row" in str(failure)
     assert not world.journal(Counter)
 
