@@ -53,7 +53,7 @@ TAKING_OVER = "while taking over"
 MOMENTS = (INSIDE, COMMITTING, BETWEEN, TAKING_OVER)
 
 AWAY = "its partitions answered without it"
-BACK = "it came back and its partitions answered"
+BACK = "it came back and its partitions answered"  # from its start
 ANEW = "it came back after its session, and its partitions answered"
 BOUNDS_S = {AWAY: TAKEN_OVER_S, BACK: BACK_S}
 
@@ -70,12 +70,12 @@ class Kill(NamedTuple):
 
 class Wait(NamedTuple):
     """How long partitions were without an answer: since the death of their owner where others took
-    them over, else since it was ready to join its group again."""
+    them over, else since the start of the process that came back."""
 
     kill: int  # the number of the death
     what: str
     seconds: float
-    since_start_s: float | None  # of the process that came back
+    since_ready_s: float | None  # to join its group again
 
 
 class KillRun(Run):
@@ -205,7 +205,7 @@ class KillRun(Run):
         assert worker.gone_since is not None
         what = BACK if ready - worker.gone_since < SESSION_S else ANEW
         worker.gone_since = None
-        self.waits.append(Wait(len(self.kills), what, answered - ready, answered - started))
+        self.waits.append(Wait(len(self.kills), what, answered - started, answered - ready))
 
     def missing_waits(self) -> list[str]:
         """What was to be measured, and was not."""
@@ -369,11 +369,11 @@ def main() -> None:
 
 def told(wait: Wait) -> str:
     """A wait in words."""
-    if wait.since_start_s is None:
+    if wait.since_ready_s is None:
         return f"{wait.what} {wait.seconds:.1f} s after its death"
     return (
-        f"{wait.what} {wait.seconds:.1f} s after it was ready to join, "
-        f"{wait.since_start_s:.1f} s after its start"
+        f"{wait.what} {wait.seconds:.1f} s after its start, "
+        f"{wait.since_ready_s:.1f} s after it was ready to join"
     )
 
 
