@@ -17,7 +17,7 @@ from kstate.config import Config
 from kstate.core.messages import Progress, Record
 from kstate.core.topics import Topics, check_name
 from kstate.errors import ConfigError, TopicError
-from kstate.log.port import Committed, Log
+from kstate.log.port import Committed, Ends, Log
 from kstate.processor import name_of
 from kstate.query.processors import missing
 
@@ -27,6 +27,8 @@ LOOK_BACK = 20
 COUNTED = 10_000
 """Offsets up to which records are counted one by one."""
 PATIENCE_S = 3.0
+AT_WORK_S = 1.0
+"""For how long a transaction may stay open before it is told: workers have some all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Row:
     journal_start: int
     journal_stable: int  # readers see nothing at or past it
     journal_end: int
-    hanging: bool  # a transaction is open on the journal: readers wait at `journal_stable`
+    hanging: dict[str, int]  # topic on which a transaction stays open → where its readers wait
     last_snapshot: datetime | None  # None: none, or none among the last records
     dead_letters: int
 
@@ -103,7 +105,10 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
         raise TopicError(missing(topics))
     owners = log.owners(topics.group, topics.commands)
     committed = log.progress(topics.group, topics.commands)
-    commands, journal = log.ends(topics.commands), log.ends(topics.journal)
+    kinds = ("commands", "journal", "snapshots")
+    ends = {kind: log.ends(getattr(topics, kind)) for kind in kinds}
+    commands, journal = ends["commands"], ends["journal"]
+    hanging = _hanging(log, topics, ends)
     lags = _counts(
         log, topics.commands, {p: ends.start for p, ends in commands.items()} | _offsets(committed)
     )
@@ -121,18 +126,37 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
                 partition=number,
                 owner=owners.get(number),
                 committed=None if done is None else done.offset,
-                lag=lags[number],
+                lag=lags[number] + commands[number].end - commands[number].stable,
                 entities=parsed[0].entities if parsed else 0,
                 low_water=parsed[0].low_water if parsed else None,
                 journal_start=journal[number].start,
                 journal_stable=journal[number].stable,
                 journal_end=journal[number].end,
-                hanging=journal[number].stable < journal[number].end,
+                hanging=hanging.get(number, {}),
                 last_snapshot=snapshots.get(number),
                 dead_letters=dead_letters[number],
             )
         )
     return rows
+
+
+def _hanging(
+    log: Log, topics: Topics, ends: Mapping[str, Mapping[int, Ends]]
+) -> dict[int, dict[str, int]]:
+    """Per partition, on which kinds of topics the same transaction is open at a second look."""
+    waiting = {
+        kind: {number: each.stable for number, each in found.items() if each.stable < each.end}
+        for kind, found in ends.items()
+    }
+    if any(waiting.values()):
+        time.sleep(AT_WORK_S)
+    still: dict[int, dict[str, int]] = {}
+    for kind, stable in waiting.items():
+        again = log.ends(getattr(topics, kind)) if stable else {}
+        for number, offset in stable.items():
+            if again[number].stable == offset:
+                still.setdefault(number, {})[kind] = offset
+    return still
 
 
 def _offsets(committed: Mapping[int, Committed]) -> dict[int, int]:
@@ -260,11 +284,11 @@ def _remarks(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         if row.owner is None:
             unowned[row.processor] = unowned.get(row.processor, 0) + 1
-        if row.hanging:
-            remarks.append(
-                f"{row.processor}: a transaction is open on partition {row.partition} of the "
-                f"journal: readers wait at offset {row.journal_stable}"
-            )
+        remarks += [
+            f"{row.processor}: a transaction is open on partition {row.partition} of the {kind}: "
+            f"readers wait at offset {offset}"
+            for kind, offset in row.hanging.items()
+        ]
     return [*(_unowned(name, count) for name, count in unowned.items()), *remarks]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ from shop import Fail, Put, Shop
 from world import World
 
 from kstate import wiring
-from kstate.cli.status import rows_of
 from kstate.errors import CommandFailed
-from kstate.log.port import Committed, Ends, TopicSpec
+from kstate.log.port import Ends, TopicSpec
 from kstate.wiring import open_log
 
 
@@ -107,42 +107,55 @@ def test_a_log_without_processors_says_so(shell: Shell, world: World, directory:
 
 
 class Hanging:
-    """A log in whose journal a transaction is open."""
+    """A log in which a transaction is open on one topic; it ends after some looks."""
 
-    def __init__(self, log: Any, journal: str) -> None:
+    def __init__(self, log: Any, topic: str, looks: float) -> None:
         self._log = log
-        self._journal = journal
+        self._topic = topic
+        self._looks = looks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
     def ends(self, topic: str) -> Mapping[int, Ends]:
         found: Mapping[int, Ends] = self._log.ends(topic)
-        if topic != self._journal:
+        if topic != self._topic:
             return found
-        return {number: Ends(0, 2, 5) if number == 1 else each for number, each in found.items()}
+        self._looks -= 1
+        stable = 0 if self._looks >= 0 else 3
+        return {number: Ends(0, stable, 3) if number == 1 else e for number, e in found.items()}
 
 
-def test_an_open_transaction_is_told(shell: Shell, world: World, monkeypatch: Any) -> None:
-    opened, journal = wiring.open_log, world.topics(Shop).journal
+KINDS = ["commands", "journal", "snapshots"]
+
+
+def hang(world: World, monkeypatch: Any, kind: str, looks: float = math.inf) -> None:
+    opened, topic = wiring.open_log, getattr(world.topics(Shop), kind)
     monkeypatch.setattr(
-        wiring, "open_log", lambda *url, **how: Hanging(opened(*url, **how), journal)
+        wiring, "open_log", lambda *url, **how: Hanging(opened(*url, **how), topic, looks)
     )
-    assert [row["hanging"] for row in rows(shell, "shop")] == [False, True]
-    told = "shop: a transaction is open on partition 1 of the journal: readers wait at offset 2"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transaction_that_stays_open_is_told(
+    shell: Shell, world: World, monkeypatch: Any, kind: str
+) -> None:
+    hang(world, monkeypatch, kind)
+    assert [row["hanging"] for row in rows(shell, "shop")] == [{}, {kind: 0}]
+    told = f"shop: a transaction is open on partition 1 of the {kind}: readers wait at offset 0"
     assert told in shell("status", "shop").stderr
 
 
-def test_progress_that_another_program_committed_is_shown_as_far_as_it_goes(
+def test_commands_behind_an_open_transaction_are_counted(
     shell: Shell, world: World, monkeypatch: Any
 ) -> None:
-    log = open_log(world.url)
-    try:
-        monkeypatch.setattr(
-            log, "progress", lambda group, topic: {0: Committed(7, "what is this?")}
-        )
-        row, other = rows_of(log, world.topics(Shop), "shop")
-    finally:
-        log.close()
-    assert (row.committed, row.low_water, row.entities) == (7, None, 0)
-    assert other.committed is None
+    hang(world, monkeypatch, "commands")
+    assert rows(shell, "shop")[1]["lag"] == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transaction_of_a_worker_at_work_is_not_told(
+    shell: Shell, world: World, monkeypatch: Any, kind: str
+) -> None:
+    hang(world, monkeypatch, kind, looks=1)
+    assert [row["hanging"] for row in rows(shell, "shop")] == [{}, {}]
