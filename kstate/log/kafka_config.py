@@ -49,9 +49,19 @@ FIXED: Mapping[str, str] = {
     "partition.assignment.strategy": "partitions move one by one",
     "message.timeout.ms": "it follows the transaction's",
     "bootstrap.servers": "it is the log's URL",
+    "message.max.bytes": "it follows the largest record, which the log's URL gives: "
+    "kafka://HOST:PORT?max_record_bytes=BYTES",
     "delivery.report.only.error": "a lower bound of the journal's end is taken from the reports",
 }
 """Properties that cannot be set, and why."""
+
+_ALIASES: Mapping[str, str] = {
+    "metadata.broker.list": "bootstrap.servers",
+    "request.required.acks": "acks",
+    "delivery.timeout.ms": "message.timeout.ms",
+    "auto.commit.enable": "enable.auto.commit",
+}
+"""The other names that librdkafka has for fixed properties, all of them."""
 
 _CONSUMERS = frozenset(
     {
@@ -97,14 +107,23 @@ _PRODUCERS = frozenset(
 )
 """Properties that producers alone take."""
 
+_CODE = re.compile(
+    r".*_cb|logger|on_delivery|on_commit|opaque|default_topic_conf|default\.topic\.config"
+)
+"""Functions and objects: a program hands them over, a text is none."""
+
 _SECRET = re.compile(r"password|secret|\.key|jaas|oauthbearer|ssl\.\w+\.pem", re.IGNORECASE)
 
 
 def check_properties(properties: Mapping[str, str], where: str) -> Properties:
-    """The properties that pass through; raises `ConfigError` for a fixed one, by name."""
-    for name in properties:
-        if name in FIXED:
-            raise ConfigError(f"{where} sets {name}, which cannot be set: {FIXED[name]}")
+    """The properties that pass through; raises `ConfigError` for a fixed one, by the name that was
+    written, and for a text where a function or an object belongs."""
+    for name, value in properties.items():
+        reason = FIXED.get(_ALIASES.get(name, name))
+        if reason is None and isinstance(value, str) and _CODE.fullmatch(name):
+            reason = "it is a function or an object, and no text"
+        if reason is not None:
+            raise ConfigError(f"{where} sets {name}, which cannot be set: {reason}")
     return dict(properties)
 
 
