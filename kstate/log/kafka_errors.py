@@ -92,6 +92,11 @@ def translate(error: KafkaException | KafkaError, what: str) -> KStateError:
     return LogError(text)
 
 
+def too_large(cause: KafkaError) -> bool:
+    """Whether a record is larger than the client or the broker takes, and nothing else is wrong."""
+    return cause.code() in _TOO_LARGE and not cause.fatal()
+
+
 Client = TypeVar("Client")
 
 

@@ -3,9 +3,10 @@
 ===========================================  ===================================================
 librdkafka says                              what is done
 ===========================================  ===================================================
-retriable, of init, commit and abort         the same call again, while there is time
+retriable, of all but begin and produce      the same call again, while there is time
 the transaction must be aborted              it is, and when that is confirmed: TransactionAborted,
                                              or Fenced when the group went on without the member
+a record is too large                        the same, and then EncodeError
 fenced                                       Fenced: the producer is of no use any more
 anything else, no answer in time included    OutcomeUnknown: likewise; a commit may have succeeded
 ===========================================  ===================================================
@@ -32,12 +33,15 @@ from kstate.log.kafka_errors import (
     after_transaction,
     client_of,
     kafka_error,
+    too_large,
     translate,
 )
 
 TRANSACTIONS_TOPIC = "__transaction_state"
 INIT_S = 10.0
 ABORT_S = 5.0
+AGAIN_S = 0.02
+"""Between a retriable error and the next try: some come at once, without a broker's answer."""
 LATE_S = 1.0
 FULL_WAIT_S = 0.05
 
@@ -51,10 +55,11 @@ class Transactions:
 
     def __init__(self, settings: Settings, instance: str) -> None:
         properties = settings.member_producer(instance)
+        self._producer = client_of(Producer, properties)
         # after that the brokers end a transaction themselves: nothing is worth waiting for
         self._patience_s = int(properties["transaction.timeout.ms"]) / 1000
-        self._producer = client_of(Producer, properties)
         self._bounds: Bounds = {}
+        self._over: KStateError | None = None  # why the producer is never used again
         self._stuck = False
         self._open = False
         self._instance = instance
@@ -100,19 +105,29 @@ class Transactions:
         return self._bounds
 
     def _begin(self) -> None:
+        if self._over is not None:
+            raise self._over
         if not self._open:
             self._bounds = {}
             self._producer.begin_transaction()
             self._open = True
 
     def _send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:
-        """Once, and in a thread that can be left behind: in librdkafka 2.16 the call may wait for
-        ever, beyond its timeout, when the coordinator goes away in the middle of it."""
+        """In a thread that can be left behind: in librdkafka 2.16 the call may wait for ever,
+        beyond its timeout, when the coordinator goes away in the middle of it.
+
+        A retriable error comes before the offsets are sent, while the group is added to the
+        transaction, and ends the call within librdkafka, so that the next one begins anew.  What
+        fails later must be aborted.  The same offsets twice are the same offsets.
+        """
         failed: list[BaseException] = []
+
+        def call(left_s: float) -> None:
+            producer.send_offsets_to_transaction(offsets, group, left_s)
 
         def send() -> None:
             try:
-                producer.send_offsets_to_transaction(offsets, group, self._patience_s)
+                self._again(call, self._patience_s)
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failed.append(error)
 
@@ -122,7 +137,8 @@ class Transactions:
         thread.join(self._patience_s + LATE_S)
         if thread.is_alive():
             self._stuck, self._open = True, False
-            raise OutcomeUnknown(f"{self._instance} got no answer about its offsets")
+            self._over = OutcomeUnknown(f"{self._instance} got no answer about its offsets")
+            raise self._over
         if failed:
             raise failed[0]
 
@@ -154,20 +170,26 @@ class Transactions:
                 return call(left_s)
             except KafkaException as error:
                 cause = kafka_error(error)
-                left_s = deadline - time.monotonic()
+                left_s = deadline - time.monotonic() - AGAIN_S
                 if not cause.retriable() or cause.fatal() or cause.txn_requires_abort():
                     raise
                 if left_s <= 0:
                     raise
                 logger.warning("%s: trying again: %s", self._instance, cause.str())
+                time.sleep(AGAIN_S)
 
-    def _after(self, error: KafkaException) -> Exception:
+    def _after(self, error: KafkaException) -> KStateError:
         cause = kafka_error(error)
-        if not cause.txn_requires_abort():
-            self._open = False
-            return after_transaction(error, f"the transaction of {self._instance} failed")
+        if not cause.txn_requires_abort() and not too_large(cause):
+            return self._give_up(error, f"the transaction of {self._instance} failed")
         self.abort()
         return after_abort(error)
+
+    def _give_up(self, error: KafkaException, what: str) -> KStateError:
+        """Nobody knows what becomes of the transaction: the producer is never used again."""
+        self._open = False
+        self._over = after_transaction(error, what)
+        return self._over
 
     def abort(self) -> None:
         """Drops what the transaction has, if one is open; raises as `commit` when that is not
@@ -178,7 +200,7 @@ class Transactions:
         try:
             self._again(self._producer.abort_transaction, ABORT_S)
         except KafkaException as error:
-            raise after_transaction(error, "the abort is not confirmed") from error
+            raise self._give_up(error, "the abort is not confirmed") from error
         self._producer.poll(0)
 
     def close(self) -> None:
