@@ -107,9 +107,13 @@ def hash_command_id(command_id: bytes) -> bytes:
     return blake2b(command_id, digest_size=16).digest()
 
 
-def derived_command_id(processor: str, command_id: bytes, position: int) -> bytes:
-    """The id of the ``position``-th command that a command sends: the same in every rerun."""
-    parent = b"%b/%b#%d" % (processor.encode(), command_id, position)
+def derived_command_id(sender: str, command_id: bytes, position: int) -> bytes:
+    """The id of the ``position``-th command that a command sends: the same in every rerun.
+
+    ``sender`` tells who runs it, a processor and a persist id: a command id names a command only
+    together with these.  It has no control characters, so the first one ends it.
+    """
+    parent = b"%b\0%b#%d" % (sender.encode(), command_id, position)
     return blake2b(parent, digest_size=16).hexdigest().encode()
 
 

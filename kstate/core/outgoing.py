@@ -81,8 +81,9 @@ class Outgoing:
     def sent(self, context: Context[Any], envelope: Envelope, now: int) -> list[Write]:
         """The commands that a command sent, with ids that a rerun would give again."""
         writes = []
+        sender = f"{self._machine.name}/{context.persist_id}"
         for position, (name, key, value) in enumerate(context._sent or ()):
-            command_id = derived_command_id(self._machine.name, envelope.command_id, position)
+            command_id = derived_command_id(sender, envelope.command_id, position)
             headers: Headers = [("command-id", command_id)]
             if envelope.traceparent is not None:
                 headers.append(("traceparent", envelope.traceparent))
@@ -95,7 +96,8 @@ class Outgoing:
 
     def to_itself(self, record: Record, envelope: Envelope, value: bytes, now: int) -> Write:
         """A command for the same entity that goes on with this one and is to answer for it."""
-        command_id = derived_command_id(self._machine.name, envelope.command_id, 0)
+        sender = f"{self._machine.name}/{(record.key or b'').decode()}"
+        command_id = derived_command_id(sender, envelope.command_id, 0)
         headers: Headers = [("command-id", command_id)]
         for name, header in (
             ("reply-to", envelope.reply_to),

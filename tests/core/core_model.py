@@ -189,7 +189,7 @@ class Model:
             thing.past.append(Past(order.command_id, thing.seq, now, kept))
             self.newest = order.offset
         for position, (to, n) in enumerate(run.sent):
-            parent = f"program/{order.command_id}#{position}"
+            parent = f"program/{order.key.decode()}\0{order.command_id}#{position}"
             command_id = blake2b(parent.encode(), digest_size=16).hexdigest()
             self.sent.append((command_id, to, n))
         if thing.seq and (run.saves or run.deleted):

@@ -97,18 +97,31 @@ def test_content_type_and_type_are_texts_whatever_their_bytes() -> None:
     assert read.type_name == "\ufffdx"
 
 
-def test_a_derived_id_depends_on_processor_command_and_position() -> None:
+def test_a_derived_id_depends_on_processor_persist_id_command_and_position() -> None:
     ids = {
-        derived_command_id("bank", b"1", 0),
-        derived_command_id("bank", b"1", 1),
-        derived_command_id("bank", b"2", 0),
-        derived_command_id("shop", b"1", 0),
+        derived_command_id("bank/a", b"1", 0),
+        derived_command_id("bank/a", b"1", 1),
+        derived_command_id("bank/a", b"2", 0),
+        derived_command_id("bank/b", b"1", 0),
+        derived_command_id("shop/a", b"1", 0),
     }
-    assert len(ids) == 4
+    assert len(ids) == 5
+
+
+def test_derived_ids_differ_however_persist_id_and_command_id_are_cut() -> None:
+    ids = {
+        derived_command_id("bank/a", b"b/1", 0),
+        derived_command_id("bank/a/b", b"1", 0),
+        derived_command_id("bank/a", b"b\x001", 0),
+        derived_command_id("bank/a", b"1#0", 0),
+        derived_command_id("bank/a", b"1", 0),
+        derived_command_id("bank/", b"a/b/1", 0),
+    }
+    assert len(ids) == 6
 
 
 def test_a_derived_id_never_changes() -> None:
-    assert derived_command_id("bank", b"1", 0) == b"f95f19641c19d6d517bd0608cfe0b0ac"
+    assert derived_command_id("bank/a", b"1", 0) == b"667cadadb841ff044b75ecccf3ddff88"
 
 
 def test_a_hash_of_a_command_id_takes_16_bytes() -> None:

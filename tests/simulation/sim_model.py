@@ -188,7 +188,7 @@ class Model:
             self._persist(order, thing, "noted", 0)
         if kind in ("Give", "Nudge"):
             n = told["n"] if kind == "Give" else 1
-            self.sent.append(Sent(_sent_id(order.command_id), told["to"], n))
+            self.sent.append(Sent(_sent_id(order), told["to"], n))
         if thing.seq != before:
             kept = order.asks and kind != "Recite"
             thing.past.pop(order.command_id, None)
@@ -244,6 +244,7 @@ def _source(order: Order) -> str:
     return f"{order.partition}:{order.offset}"
 
 
-def _sent_id(command_id: str) -> str:
+def _sent_id(order: Order) -> str:
     """The id of the one command that a command sends, as the documents give it."""
-    return blake2b(f"ledger/{command_id}#0".encode(), digest_size=16).hexdigest()
+    parent = f"ledger/{order.key}\0{order.command_id}#0"
+    return blake2b(parent.encode(), digest_size=16).hexdigest()
