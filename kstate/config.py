@@ -158,7 +158,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
     return found
 
 
-_POLICY = {each.name for each in fields(Policy)}
+_POLICY = {each.name for each in fields(Policy)} - {"max_record_bytes"}  # the log's URL says it
 _KNOWN = (
     {each.name for each in fields(Config)} - {"policy", "kafka", "registry_properties"}
 ) | _POLICY

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from kstate.core.batch import CommittedEvent
 from kstate.core.context import Effect
 
 MAX_WAITING = 100_000
@@ -64,3 +65,27 @@ class Effects:
                 logger.exception("an after-commit effect failed")
             else:
                 self.done += 1
+
+
+Subscriber = Callable[[CommittedEvent], object]
+
+
+class Subscribers:
+    """Who hears of committed events in the same program, in order, in the worker's thread."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._each: list[Subscriber] = []
+
+    def add(self, subscriber: Subscriber) -> None:
+        """One more, for events from now on."""
+        self._each.append(subscriber)
+
+    def tell(self, events: Iterable[CommittedEvent]) -> None:
+        """Tells everybody; the failure of one is logged, and the next ones still hear of it."""
+        for event in events:
+            for subscriber in self._each:
+                try:
+                    subscriber(event)
+                except Exception:
+                    logger.exception("%s: a subscriber failed", self._name)

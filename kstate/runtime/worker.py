@@ -14,7 +14,7 @@ from contextlib import closing
 from itertools import islice
 
 from kstate.config import Config
-from kstate.core.batch import Batch, CommittedEvent, Counts
+from kstate.core.batch import Batch, Counts
 from kstate.core.context import Machine
 from kstate.core.messages import Write
 from kstate.core.rebuilt import RebuildAsked
@@ -30,8 +30,9 @@ from kstate.errors import (
 )
 from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.backlog import Backlog
-from kstate.runtime.effects import Effects
+from kstate.runtime.effects import Effects, Subscriber, Subscribers
 from kstate.runtime.heartbeat import Heartbeat, State
+from kstate.runtime.holding import Holding
 from kstate.runtime.partitions import Cause, Partitions
 from kstate.runtime.patience import RETRY_S, Patience
 from kstate.runtime.running import MAX_DEATHS, Running, deadly
@@ -46,8 +47,6 @@ AHEAD = 200
 """Commands whose records are written together ahead of the commit."""
 
 logger = logging.getLogger("kstate.worker")
-
-Subscriber = Callable[[CommittedEvent], object]
 
 
 class Worker:
@@ -78,7 +77,7 @@ class Worker:
         self._config = config
         self._clock = clock
         self._monotonic = monotonic
-        self._subscribers: list[Subscriber] = []
+        self._subscribers = Subscribers(self.name)
         self._stopping = threading.Event()
         self.ready = threading.Event()
         """Set while every partition that is assigned may run commands, and there is one."""
@@ -90,6 +89,7 @@ class Worker:
         self._checkpoints = partitions.checkpoints
         self._newest = 0
         self._patience = Patience(self.name)
+        self._held = Holding(self.name, monotonic)
 
     @property
     def counts(self) -> Counts:
@@ -101,7 +101,7 @@ class Worker:
 
         Before `run` only.  A subscriber that raises is logged; the next ones still get the event.
         """
-        self._subscribers.append(subscriber)
+        self._subscribers.add(subscriber)
         self.partitions.publish = True
 
     def stop(self) -> None:
@@ -167,6 +167,7 @@ class Worker:
             self.ready.clear()
             self._backlog.clear()
             self._ends.clear()
+            self._held.clear()
             self.partitions.lose_all()
             member.close()
         yield pause_s
@@ -175,6 +176,8 @@ class Worker:
         """One turn; the seconds to wait before the next."""
         waiting = self._backlog or self.partitions.recovering
         room = max(1, self._config.batch_records - len(self._backlog))
+        for partition in self._held.due():
+            member.start(partition, self.partitions[partition].shard.processed)
         try:
             polled = member.poll(room, 0.0 if waiting else IDLE_S)
         except LogUnavailable as error:
@@ -185,14 +188,13 @@ class Worker:
         for assignment in polled.assigned:
             self.partitions.take(assignment, member)
         # one that is rebuilt within its tenure still delivers; its end says from where again
-        ready = self.partitions.ready
-        self._ends.update((each, end) for each, end in polled.ends.items() if ready(each))
-        if self.partitions.recovering:
-            self._backlog.extend([each for each in polled.records if ready(each.partition)])
-            faults = self.partitions.recover(self._monotonic() + RECOVERY_SLICE_S)
-            self._teller.faults(faults)
+        self._ends.update((each, end) for each, end in polled.ends.items() if self._ready(each))
+        if self.partitions.recovering or self._held:
+            self._backlog.extend([each for each in polled.records if self._ready(each.partition)])
         else:
             self._backlog.extend(polled.records)
+        if self.partitions.recovering:
+            self._teller.faults(self.partitions.recover(self._monotonic() + RECOVERY_SLICE_S))
         if self.partitions.recovering:
             self._beat(State.RECOVERING)
         else:
@@ -205,6 +207,10 @@ class Worker:
             pause_s = 0.0 if self.partitions.recovering else self._note_progress(member)
         self.partitions.stand_by(self._monotonic() + STANDBY_SLICE_S, idle=idle)
         return pause_s
+
+    def _ready(self, partition: int) -> bool:
+        """Whether what is delivered of a partition may run."""
+        return self.partitions.ready(partition) and partition not in self._held
 
     def _all_ready(self) -> None:
         self._teller.available()
@@ -233,7 +239,8 @@ class Worker:
         self._forget(gone)
 
     def _forget(self, partitions: set[int]) -> None:
-        """Drops what is left of these partitions from the backlog."""
+        """Drops what is left of these partitions, which are lost or begin anew."""
+        self._held.forget(partitions)
         self._backlog.forget(partitions)
         for partition in partitions:
             self._ends.pop(partition, None)
@@ -320,6 +327,13 @@ class Worker:
                         shards.clear()
                     self._rebuild(partition, error)
                     break
+                except LogUnavailable as error:  # what tells the form of this very command
+                    if not batch.counts.commands:
+                        del shards[partition]
+                    self._backlog.forget({partition})  # which is delivered anew
+                    self._ends.pop(partition, None)
+                    self._held.hold(partition, error)
+                    break
             room -= batch.bytes - before + len(value or b"")
             if room <= 0 or monotonic() > deadline:
                 break
@@ -350,6 +364,7 @@ class Worker:
         except TransactionAborted as error:
             return self._run_again(member, progress, error)
         self._patience.committed()
+        self._held.moved(progress)
         for partition in progress:
             self._settle(self.partitions.commit(partition, ends))
         for partition, damage in self.partitions.take_damaged().items():
@@ -377,11 +392,6 @@ class Worker:
     def _settle(self, batch: Batch) -> None:
         """What follows a commit: effects, subscribers, the log of faults."""
         self.effects.submit(batch.effects)
-        for event in batch.events:
-            for subscriber in self._subscribers:
-                try:
-                    subscriber(event)
-                except Exception:
-                    logger.exception("%s: a subscriber failed", self.name)
+        self._subscribers.tell(batch.events)
         self._teller.odd(batch.counts)
         self._teller.faults(batch.faults)

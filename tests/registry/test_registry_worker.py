@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from counter import Add, Added, Counter
 from registry_tools import use_registry
@@ -11,6 +9,7 @@ from world import World, header
 
 from kstate.codec import registry_codec
 from kstate.codec.registry_client import RegistryClient
+from kstate.core.partition import partition_for
 from kstate.errors import LogUnavailable
 from kstate.testing.registry_local import LocalRegistry
 
@@ -115,23 +114,30 @@ def test_a_worker_goes_on_with_the_same_ids_after_the_registry_was_restarted(
     assert len(heads) == 1
 
 
-def test_a_command_of_an_unknown_schema_waits_until_the_registry_is_back(
-    world: World, own: LocalRegistry, monkeypatch: pytest.MonkeyPatch
+def test_a_command_of_an_unknown_schema_holds_up_its_partition_alone_until_the_registry_is_back(
+    world: World,
+    own: LocalRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # longer than the registry takes to start, however slow the machine is
     monkeypatch.setattr(registry_codec, "PATIENCE_S", 600.0)
     foreign = foreign_command(own.url)
     use_registry(monkeypatch, own.url)
-    world.run(Counter)
+    world.run(Counter, partitions=2)
+    held = partition_for(b"a", 2)
+    elsewhere = next(each for each in "bcdefgh" if partition_for(each.encode(), 2) != held)
     assert world.call(Counter, "a", Add(2)) == 2
     own.stop()
-    back = threading.Thread(target=own.start)
     world.produce(Counter, foreign)
-    world.until(lambda: not world.worker(Counter).ready.is_set(), "the worker waits")
-    back.start()
+    waits = f"counter: partition {held} waits: the schema registry at "
+    world.until(lambda: any(line.startswith(waits) for line in caplog.messages), "it waits")
+    assert [world.call(Counter, elsewhere, Add(1)) for _ in range(20)] == list(range(1, 21))
+    own.start()
     assert world.call(Counter, "a", Add(1), timeout=110.0) == 6
-    back.join()
     assert world.dead_letters(Counter) == []
+    told = [line for line in caplog.messages if line.startswith(f"counter: partition {held} ")]
+    assert told[1:] == [f"counter: partition {held} goes on"]
 
 
 def test_a_registry_that_stays_away_costs_the_commands_of_unknown_schemas_alone(
