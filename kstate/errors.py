@@ -218,6 +218,13 @@ class LogUnavailable(LogError):
     """The log cannot be reached now; trying again may help."""
 
     exit_code = 31
+    what = "the log"
+
+
+class RegistryUnavailable(LogUnavailable):
+    """Nor can the schema registry, which is waited for in the same way."""
+
+    what = "the schema registry"
 
 
 class TopicError(LogError):

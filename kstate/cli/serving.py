@@ -127,7 +127,7 @@ class Serving:
                 return
             except LogUnavailable as error:
                 if not told:
-                    logger.warning("waiting for the log: %s", error)
+                    logger.warning("waiting for %s: %s", error.what, error)
                 told, self._work = True, None
                 self._given_up.wait(RETRY_S)
             except BaseException as error:  # noqa: BLE001 - raised again by `until_stopped`

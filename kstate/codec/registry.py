@@ -19,7 +19,13 @@ from kstate.codec.book import Book, Entry
 from kstate.codec.forms import Family, Form, Read
 from kstate.codec.wire import Malformed
 from kstate.codec.writers import CONFLUENT_BYTES, MAGIC, is_confluent, parse
-from kstate.errors import KStateError, LogUnavailable, SchemaError, UnknownSchema
+from kstate.errors import (
+    KStateError,
+    LogUnavailable,
+    RegistryUnavailable,
+    SchemaError,
+    UnknownSchema,
+)
 
 T = TypeVar("T")
 
@@ -42,7 +48,7 @@ class UnknownId(UnknownSchema):
 
 
 class Asked(Protocol):
-    """An open connection to a registry; everything raises `LogUnavailable` while it is away."""
+    """An open connection to a registry; what it raises while away is `RegistryUnavailable`."""
 
     def find(self, subject: str, schema: Any) -> int | None:
         """The id of exactly this schema under a subject; None where it is not registered."""
@@ -234,7 +240,7 @@ class Ids:
             # what refuses us from the first is set wrongly; later it is no reason for a running
             # worker to end: credentials and certificates are renewed
             passing = isinstance(error, LogUnavailable) or not self._served
-            away = error if passing else LogUnavailable(str(error))
+            away = error if passing else RegistryUnavailable(str(error))
             now = self._monotonic()
             if self._failure is None or now > self._failure[0] + ANEW_S:
                 self.away_since = now

@@ -28,7 +28,7 @@ from kstate.codec.registry_properties import (
     variable,
 )
 from kstate.codec.writers import canonical, logical_form
-from kstate.errors import ConfigError, KStateError, LogError, LogUnavailable, SchemaError
+from kstate.errors import ConfigError, KStateError, LogError, RegistryUnavailable, SchemaError
 
 INSTALL = 'a schema registry needs its client: pip install "kstate[registry]"'
 
@@ -86,13 +86,13 @@ class RegistryClient:
                     f"the proxy before the schema registry at {self.url} does not let us pass: "
                     "check the name and the password in the property proxy"
                 )
-            return LogUnavailable(
+            return RegistryUnavailable(
                 f"the schema registry at {self.url} does not answer: {self._said(error)}"
             )
         status = getattr(error, "http_status_code", None)
         said = self._said(error)
         if status in _AWAY:
-            return LogUnavailable(
+            return RegistryUnavailable(
                 f"the schema registry at {self.url} cannot answer now (status {status}): {said}"
             )
         if status in (401, 403):
@@ -149,7 +149,7 @@ class RegistryClient:
         cause = error.__context__
         status = getattr(getattr(cause, "response", None), "status_code", 0)
         if isinstance(cause, self._transport) or status >= 500:
-            return LogUnavailable(
+            return RegistryUnavailable(
                 f"there is no token for the schema registry at {self.url}: its issuer does not "
                 f"answer ({type(cause).__name__})"
             )

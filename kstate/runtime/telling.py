@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from kstate.core.batch import Counts, Fault
-from kstate.errors import BadCommand
+from kstate.errors import BadCommand, LogUnavailable
 
 MAX_FAULTS = 10
 PERIOD_S = 60.0
@@ -29,23 +29,24 @@ class Teller:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._away = self._reason_told = False
+        self._away: dict[str, bool] = {}  # what is away, and whether it was told why
         self._period = float("-inf")
         self._told = 0
         self._odd = dict(ODD)  # not told yet
 
-    def unavailable(self, error: Exception, reason: bool = True) -> None:
-        """The log is away: said once, and once more when the reason was not known at first."""
-        if not self._away or (reason and not self._reason_told):
-            logger.warning("%s: waiting for the log: %s", self._name, error)
-        self._away = True
-        self._reason_told |= reason
+    def unavailable(self, error: LogUnavailable, reason: bool = True) -> None:
+        """What is waited for is away: said once, and once more when the reason was not known at
+        first."""
+        told_why = self._away.get(error.what)
+        if told_why is None or (reason and not told_why):
+            logger.warning("%s: waiting for %s: %s", self._name, error.what, error)
+        self._away[error.what] = bool(told_why) or reason
 
     def available(self) -> None:
-        """The log answers: said once, after it was away."""
-        if self._away:
-            logger.warning("%s: the log is back", self._name)
-        self._away = self._reason_told = False
+        """All answers: said once, after it was away."""
+        for what in self._away:
+            logger.warning("%s: %s is back", self._name, what)
+        self._away.clear()
 
     def odd(self, counts: Counts) -> None:
         """Tells once of what is no fault and should not be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kstate.core.batch import Counts, Fault
-from kstate.errors import BadCommand
+from kstate.errors import BadCommand, LogUnavailable, RegistryUnavailable
 from kstate.runtime.telling import MAX_FAULTS, PERIOD_S, Teller
 
 
@@ -27,7 +27,7 @@ def test_a_log_that_is_away_is_told_when_it_goes_and_when_it_comes(
     teller = Teller("bank")
     for _ in range(2):
         for _ in range(3):
-            teller.unavailable(ValueError("no route"))
+            teller.unavailable(LogUnavailable("no route"))
         for _ in range(3):
             teller.available()
     assert caplog.messages == 2 * [
@@ -40,12 +40,26 @@ def test_a_reason_is_told_when_it_becomes_known(caplog: pytest.LogCaptureFixture
     teller = Teller("bank")
     for _ in range(2):
         for reason in (False, False, True, True, False):
-            teller.unavailable(ValueError("no route" if reason else "no answer yet"), reason)
+            teller.unavailable(LogUnavailable("no route" if reason else "no answer yet"), reason)
         teller.available()
     assert caplog.messages == 2 * [
         "bank: waiting for the log: no answer yet",
         "bank: waiting for the log: no route",
         "bank: the log is back",
+    ]
+
+
+def test_each_thing_that_is_waited_for_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    teller = Teller("bank")
+    for _ in range(3):
+        teller.unavailable(LogUnavailable("no route"))
+        teller.unavailable(RegistryUnavailable("it is closed"))
+    teller.available()
+    assert caplog.messages == [
+        "bank: waiting for the log: no route",
+        "bank: waiting for the schema registry: it is closed",
+        "bank: the log is back",
+        "bank: the schema registry is back",
     ]
 
 
