@@ -35,7 +35,9 @@ def fold_event(machine: Machine, entity: Entity, seq: int, value: bytes | None) 
     event = machine.codec.decode_event(value)
     try:
         entity.state = machine.fold(entity.persist_id, entity.state, event)
-    except Exception as error:
+    except KeyboardInterrupt:  # a query folds where the user sits
+        raise
+    except BaseException as error:
         raise FoldFailed(
             f"the fold of {names_of(event)} raised for {entity.persist_id!r} at seq {seq}: "
             f"{type(error).__name__}: {error}"

@@ -21,17 +21,25 @@ NEVER = 2**63
 class Failed(Exception):
     """Wraps what a user's code raised, to tell it from a fault of our own.
 
-    A cause whose text raises is replaced by one that says so: it will be told and logged.
+    A cause whose text raises is replaced by one that says so: it will be told and logged.  So is
+    one that is no `Exception`: it would end every worker that comes to this command.
     """
 
-    def __init__(self, cause: Exception) -> None:
+    cause: Exception
+
+    def __init__(self, cause: BaseException) -> None:
+        name = type(cause).__name__
         try:
             text = str(cause)
-        except Exception:  # noqa: BLE001 - a user's text may raise anything
-            text = f"a {type(cause).__name__}, whose text raises"
+        except BaseException:  # noqa: BLE001 - a user's text may raise anything
+            text = f"a {name}, whose text raises"
             cause = RuntimeError(text)
+        if isinstance(cause, SystemExit):
+            text = "sys.exit was called"
+        elif not isinstance(cause, Exception):
+            text = f"{name} was raised: {text}" if text else f"{name} was raised"
         super().__init__(text)
-        self.cause = cause
+        self.cause = cause if isinstance(cause, Exception) else RuntimeError(text)
 
 
 class Runner:
@@ -67,7 +75,12 @@ class Runner:
             batch.counts.conflicts += 1
             self.answer(batch, envelope, CONFLICT, None, staged.seq)
             return
-        command = self._decode(record.value, envelope.content_type, envelope.type_name)
+        try:
+            command = self._decode(record.value, envelope.content_type, envelope.type_name)
+        except Exception:
+            raise
+        except BaseException as error:  # of the command's own `__post_init__`
+            raise Failed(error) from error
         kind = type(command)
         if kind is GetState:
             self._tell_state(batch, envelope, staged)
@@ -115,10 +128,8 @@ class Runner:
             code, reason = _words(no)
             self.answer(batch, envelope, REJECTED, None, staged.seq, code, reason)
             return
-        except SystemExit as error:
-            # it would end every worker that comes to this command
-            raise Failed(RuntimeError("the handler called sys.exit")) from error
-        except Exception as error:
+        except BaseException as error:
+            # a signal's is raised in the main thread: what arrives here is the handler's own
             raise Failed(error) from error
         finally:
             context._open = False
@@ -211,7 +222,7 @@ class Runner:
     ) -> None:
         try:
             self._erasure.run(batch, record, envelope, staged, hashed, command)
-        except Exception as error:
+        except BaseException as error:  # ``init`` is the user's
             raise Failed(error) from error
 
     def answer(
@@ -331,5 +342,5 @@ def _words(no: Rejected) -> tuple[str, str]:
     call this one's ``__init__``."""
     try:
         return str(getattr(no, "code", "rejected")), str(getattr(no, "reason", no))
-    except Exception:  # noqa: BLE001 - a user's text may raise anything
+    except BaseException:  # noqa: BLE001 - a user's text may raise anything
         return "rejected", f"a {type(no).__name__}, whose text raises"

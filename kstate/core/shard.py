@@ -165,7 +165,7 @@ class Shard:
                 entity = Entity(persist_id, self.machine.init(persist_id))
             else:
                 entity = Entity.restore(self.machine, persist_id, snapshot, len(value or b""))
-        except Exception as error:
+        except BaseException as error:
             raise Failed(error) from error
         if snapshot is not None:
             self.removal.entered(key, snapshot)

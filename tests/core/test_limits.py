@@ -369,7 +369,7 @@ def test_a_handler_that_calls_sys_exit_fails_and_does_not_end_the_worker() -> No
     assert status(bench) == "error"
     assert bench.journal() == []
     (dead,) = bench.log.records[bench.topics.dead_letters]
-    assert dict(dead.headers)["error"] == b"the handler called sys.exit"
+    assert dict(dead.headers)["error"] == b"sys.exit was called"
 
 
 # -- on_error = "stop" ---------------------------------------------------------------------------

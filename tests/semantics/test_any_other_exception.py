@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -20,6 +21,11 @@ class Raise(Command[None]):
 class Unspeakable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("even its text raises")
+
+
+class UnspeakableCancelled(asyncio.CancelledError):
+    def __str__(self) -> str:
+        raise asyncio.CancelledError
 
 
 def _deeper(n: int) -> int:
@@ -41,6 +47,14 @@ class Raising(Counter):
             raise ValueError("\ud800")
         if cmd.what == "stop-iteration":
             raise StopIteration
+        if cmd.what == "cancelled":
+            raise asyncio.CancelledError
+        if cmd.what == "keyboard":
+            raise KeyboardInterrupt("of the handler's own")
+        if cmd.what == "generator-exit":
+            raise GeneratorExit
+        if cmd.what == "unspeakable-cancelled":
+            raise UnspeakableCancelled
         if cmd.what == "group":
             raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])
 
@@ -89,7 +103,11 @@ def test_the_partition_goes_on(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["recursion", "assertion", "unspeakable", "surrogate", "stop-iteration", "group"]
+    "what",
+    [
+        *("recursion", "assertion", "unspeakable", "surrogate", "stop-iteration", "group"),
+        *("cancelled", "keyboard", "generator-exit", "unspeakable-cancelled"),
+    ],
 )
 def test_no_exception_is_too_odd(world: World, what: str) -> None:
     world.run(Raising)
