@@ -175,9 +175,11 @@ class World:
         assert self._run is not None
         return self._run.workers[processor.name]
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(
+        self, condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
+    ) -> None:
         """Waits until the condition holds."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < deadline, f"never happened: {what}"
             time.sleep(0.002)

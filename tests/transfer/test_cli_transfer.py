@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from transfer_tools import ACCOUNTS, Copies, served, states, story
+from click.testing import CliRunner
+from transfer_tools import ACCOUNTS, Copies, served, states, story, typed
 from world import World
 
 from kstate.cli.main import kstate
 from kstate.core.messages import Record
 from kstate.transfer import exporting
 from processors.bank import Bank, Deposit
-
-
-def typed(world: World, *arguments: object) -> Result:
-    """What a shell on the world's log gets."""
-    environment = {"KSTATE_LOG": world.url, "KSTATE_PREFIX": world.prefix}
-    return CliRunner().invoke(
-        kstate, [str(each) for each in arguments], env=environment, prog_name="kstate"
-    )
 
 
 @pytest.fixture

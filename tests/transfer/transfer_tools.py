@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner, Result
 from world import LOGS, World
 
 from kstate import Rejected
+from kstate.cli.main import kstate
 from kstate.core.definition import after_snapshot
 from kstate.core.topics import parse_event_key
 from kstate.log.port import Log
@@ -121,6 +123,14 @@ def seqs(world: World, bank: Any) -> dict[bytes, list[int]]:
         if record.value is not None:
             found.setdefault(parsed[0], []).append(parsed[1])
     return found
+
+
+def typed(world: World, *arguments: object) -> Result:
+    """What a shell on the world's log gets."""
+    environment = {"KSTATE_LOG": world.url, "KSTATE_PREFIX": world.prefix}
+    return CliRunner().invoke(
+        kstate, [str(each) for each in arguments], env=environment, prog_name="kstate"
+    )
 
 
 def forget_progress(world: World) -> None:
