@@ -129,12 +129,13 @@ class Verification:
         self.counts.snapshots += snapshots.read
         if journal.suspicious():
             low_water = min(low_water, _low_water(self._progress(partition), snapshots))
-            self._read_on(snapshots_place, snapshots_end, snapshots.take)
             self._read_on(place, journal_end, journal.tombstones)
+            # last: the snapshot that tells of a tombstone is committed with it
+            self._read_on(snapshots_place, snapshots_end, snapshots.take)
         cut = self._reading.cut
         yield from journal.end(
             low_water,
-            whole=(place.topic, partition) not in cut,
+            whole=(place.topic, partition) not in cut and not snapshots.importing,
             snapshots_whole=(snapshots_place.topic, partition) not in cut,
         )
         self.counts.events += journal.events

@@ -12,7 +12,7 @@ from kstate.errors import BadPersistId
 from kstate.verify.findings import Finding, Place
 from kstate.verify.folds import Folds
 from kstate.verify.seqs import Holes, Missing, Seqs, Tombstones, merged, shown
-from kstate.verify.snapshots import UNKNOWN_SEQ, Snapshots
+from kstate.verify.snapshots import UNKNOWN_SEQ, Lonely, Snapshots, told_of
 from kstate.verify.values import Fault, Values
 
 WRITER = "find out which program wrote it, and take its right to do so away"
@@ -57,6 +57,7 @@ class Journal:
         self._tombstones: dict[bytes, Tombstones] = {}
         self._failed: dict[bytes, Finding] = {}  # folds that raised
         self._uncovered: dict[bytes, Uncovered] = {}
+        self._lonely: list[Lonely] = []  # snapshots without events, as of the end
 
     def take(self, records: Sequence[Record]) -> Iterator[Finding]:
         """Checks records in their order; this runs once per event and is written for speed."""
@@ -228,7 +229,8 @@ class Journal:
         """What can be told after the last record alone.
 
         ``low_water`` is the mark as it is by now.  Not ``whole``: the journal, or the snapshots,
-        go on behind a transaction that hangs, and what may stand there is not missed.
+        go on behind a transaction that hangs or an import that is not at its end, and what may
+        stand there is not missed.
         """
         for key in self._holes.keys() | self._tombstones.keys():
             seqs = self.seqs.get(key)
@@ -238,26 +240,37 @@ class Journal:
             yield from self._below_the_mark(low_water)
         if whole:
             yield from self._beyond_the_end()
+            yield from self._without_events()
         if self._folds is not None:
             for told in (self._failed, self._folds.different):
                 yield from (found for key, found in told.items() if self._folds.holds(key))
 
     def suspicious(self) -> bool:
-        """Whether `end` has something to tell that a look at newer records might excuse."""
+        """Whether `end` has something to tell that a look at newer records might excuse.
+
+        To be asked first of all after the last record: newer snapshots have newer events.
+        """
+        self._lonely = self._snapshots.lonely(self.seqs)
         return any(True for _ in self.end(self._low_water, True, True))
 
     def _missing(self, key: bytes, seqs: Seqs, snapshots_whole: bool) -> Iterator[Finding]:
         holes, tombstones = self._holes.get(key), self._tombstones.get(key)
         spans = [*(holes.spans() if holes else ()), *(tombstones.spans() if tombstones else ())]
         last = max(seqs.last, tombstones.last() if tombstones else 0)
-        covering = self._snapshots.covering(key)
+        covering, gone = self._snapshots.covering(key), self._snapshots.gone(key)
+        told = self._snapshots.told(key)
         for span in merged(spans):
             if span.first > 1:
-                yield self._in_the_middle(key, span, covering)
-            elif span.last >= last:
+                if span.last > gone:
+                    yield self._in_the_middle(key, span, covering)
+            elif span.last >= last and not told:
                 return  # nothing is left of it
-            elif snapshots_whole and span.last > covering:
+            elif not snapshots_whole:
+                continue
+            elif span.last > covering and span.last < last:
                 yield self._without_beginning(key, span, covering)
+            elif span.last > gone and told:
+                yield self._untold(key, span, gone)
 
     def _without_beginning(self, key: bytes, span: Missing, covering: int) -> Finding:
         stands = f"the newest snapshot is at seq {covering}" if covering else "there is no snapshot"
@@ -268,6 +281,20 @@ class Journal:
             f"{stands}; the state cannot be told any more: {RESTORE}",
             key,
             span.last + 1,
+        )
+
+    def _untold(self, key: bytes, span: Missing, gone: int) -> Finding:
+        """What is missing at the beginning, though retention and erasure did not remove it."""
+        first, seq = max(span.first, gone + 1), self._snapshots.held[key].seq
+        removed = ": removed by a tombstone" if span.removed else ""
+        return self._place.finding(
+            "tombstone" if span.removed else "gap",
+            span.offset,
+            f"{shown(first, span.last)} missing{removed}; the snapshot at seq {seq}, with which "
+            f"workers go on, {told_of(gone)}: neither retention nor an erasure was it, and the "
+            f"history cannot be folded any more: {RESTORE}",
+            key,
+            first if span.removed else span.last + 1,
         )
 
     def _in_the_middle(self, key: bytes, span: Missing, covering: int) -> Finding:
@@ -312,6 +339,8 @@ class Journal:
             removed = self._tombstones.get(key)
             if removed is not None and removed.last() >= seqs.covered:
                 continue
+            if self._snapshots.gone(key) >= seqs.covered:
+                continue
             yield self._place.finding(
                 "snapshot",
                 seqs.offset,
@@ -320,6 +349,13 @@ class Journal:
                 key,
                 seqs.last,
             )
+
+    def _without_events(self) -> Iterator[Finding]:
+        """What is lost of persist ids that the journal does not have any more."""
+        for each in self._lonely:
+            held = self._snapshots.held.get(each.key)
+            if held is not None and held.gone < each.seq:
+                yield self._snapshots.lost(each)
 
 
 def _offset_of(source: bytes | None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import NamedTuple
 
 from kstate.core.messages import ImportMark, Progress, Record
 from kstate.core.partition import partition_for
@@ -18,16 +19,28 @@ UNKNOWN_SEQ = 2**63
 class Held:
     """The newest snapshot of a persist id, and the newest that today's code takes."""
 
-    __slots__ = ("erased", "fault", "offset", "seq", "usable_offset", "usable_seq", "value")
+    __slots__ = (
+        *("erased", "fault", "gone", "offset", "seq"),
+        *("usable_offset", "usable_seq", "value"),
+    )
 
     def __init__(self) -> None:
         self.seq = 0
         self.offset = -1
         self.fault: Fault | None = None  # what is wrong with the newest one
         self.erased = 0  # the seq after which its state began anew
+        self.gone = 0  # the seq up to which any of its snapshots says that events were removed
         self.usable_seq = 0  # 0: today's code takes none
         self.usable_offset = -1
         self.value: bytes | None = None  # of the usable one, where states are compared
+
+
+class Lonely(NamedTuple):
+    """The snapshot of a persist id without events."""
+
+    key: bytes
+    seq: int
+    offset: int
 
 
 class Snapshots:
@@ -41,6 +54,7 @@ class Snapshots:
         self.held: dict[bytes, Held] = {}
         self.noted: Progress | None = None  # the newest checkpoint record
         self.read = 0
+        self.importing = False  # what was imported so far ends with a mark instead of a progress
         self._place = place
         self._partitions = partitions
         self._values = values
@@ -61,10 +75,10 @@ class Snapshots:
         if record.value is None:
             return
         noted = Progress.parse_note(record.value)
+        self.importing = ImportMark.parse_note(record.value) is not None
         if noted is not None:
             self.noted = noted
-            return
-        if ImportMark.parse_note(record.value) is not None:  # a worker refuses it, and says why
+        if noted is not None or self.importing:  # a worker refuses an import, and says why
             return
         yield self._place.finding(
             "foreign",
@@ -116,6 +130,7 @@ class Snapshots:
         each.fault = None
         each.erased = found.erased
         each.seq = found.seq
+        each.gone = max(each.gone, found.removed, found.erased)
         if found.usable:
             each.usable_seq, each.usable_offset = found.seq, record.offset
             each.value = record.value if self._keep_values else None
@@ -143,6 +158,36 @@ class Snapshots:
         held = self.held.get(key)
         return 0 if held is None else held.usable_seq
 
+    def gone(self, key: bytes) -> int:
+        """The seq up to which events were removed by kstate; 0: none were."""
+        held = self.held.get(key)
+        return 0 if held is None else held.gone
+
+    def told(self, key: bytes) -> bool:
+        """Whether it is known how many events were removed: what cannot be read tells nothing."""
+        held = self.held.get(key)
+        return held is not None and held.fault is None
+
+    def lonely(self, events: Container[bytes]) -> list[Lonely]:
+        """The snapshots of persist ids without events, though not all were removed."""
+        return [
+            Lonely(key, held.seq, held.offset)
+            for key, held in self.held.items()
+            if key not in events and held.fault is None and held.seq > held.gone
+        ]
+
+    def lost(self, each: Lonely) -> Finding:
+        """What is wrong with the snapshot of a persist id without events."""
+        return self._place.finding(
+            "snapshot",
+            each.offset,
+            f"the journal has no event of it, but the newest snapshot is at seq {each.seq}, and "
+            f"{told_of(self.gone(each.key))}: events were lost; workers go on with the snapshot, "
+            "and the history cannot be folded any more: restore the journal from a backup",
+            each.key,
+            each.seq,
+        )
+
 
 def _unreadable(reason: str, held: Held) -> str:
     older = f"the older one at seq {held.usable_seq}" if held.usable_seq else "its first event"
@@ -151,6 +196,11 @@ def _unreadable(reason: str, held: Held) -> str:
         "while the journal still has the events since: run code that reads it, or have a worker "
         "snapshot the entity anew"
     )
+
+
+def told_of(gone: int) -> str:
+    """What a snapshot does: it says how many events were removed."""
+    return f"tells of removed events up to {gone} only" if gone else "tells of no removed events"
 
 
 Take = Callable[[Sequence[Record]], Iterator[Finding]]

@@ -31,6 +31,7 @@ class Envelope(NamedTuple):
 
     seq: int
     usable: bool  # today's code would take it: it is not of another ``snapshot_version``
+    removed: int  # the seq up to which events were removed, though they may be there
     erased: int  # the seq after which the state began anew, though older events may be there
 
 
@@ -101,17 +102,22 @@ class Values:
             snapshot = machine.codec.decode_envelope(value)
         # a deleted entity has no state that other folds would have made otherwise
         usable = version == expected or snapshot.deleted
-        return Envelope(snapshot.seq, usable, snapshot.erased)
+        return _envelope(snapshot, usable)
 
     def _of_schemas(self, value: bytes) -> Envelope:
         if self._decode_snapshot is not None:
-            return Envelope(self._decode_snapshot(value).seq, True, 0)
+            return _envelope(self._decode_snapshot(value), True)
         fields = self._messages.decode_state(value)
         if not isinstance(fields, Mapping) or not {"seq", "state"} <= fields.keys():
             raise DecodeError("the value is no snapshot's envelope")
         if fields["state"] is not None:
             self._messages.decode_state(fields["state"])
-        return Envelope(int(fields["seq"]), True, 0)
+        removed, erased = (int(fields.get(name, 0)) for name in ("removed", "erased"))
+        return Envelope(int(fields["seq"]), True, removed, erased)
+
+
+def _envelope(snapshot: Snapshot, usable: bool) -> Envelope:
+    return Envelope(snapshot.seq, usable, snapshot.removed, snapshot.erased)
 
 
 def _head(value: bytes) -> bytes:

@@ -26,20 +26,22 @@ class Beside:
     """A log on which something happens once the ends of a topic are known to a verification.
 
     The verification asks for them when it begins, and again for each partition that it reads: what
-    happens then lies behind the end up to which the first partition of the topic is read.
+    happens then lies behind the end up to which the first partition of the topic is read.  With
+    ``at=3`` it happens in the second look at that partition.
     """
 
-    def __init__(self, log: Log, topic: str, act: Callable[[], object]) -> None:
+    def __init__(self, log: Log, topic: str, act: Callable[[], object], at: int) -> None:
         self.acted = False
         self._log = log
         self._topic = topic
         self._act = act
+        self._at = at
         self._asked = 0
 
     def ends(self, topic: str) -> Mapping[int, Ends]:
         found = self._log.ends(topic)
         self._asked += topic == self._topic
-        if self._asked == 2 and not self.acted:
+        if self._asked == self._at and not self.acted:
             self.acted = True
             self._act()
         return found
@@ -180,14 +182,16 @@ class Scene:
         *,
         patience_s: float = PATIENCE_S,
         beside: tuple[str, Callable[[], object]] | None = None,
+        at: int = 2,
     ) -> tuple[Verification, list[Finding]]:
         """A verification that is over, and all it found.
 
-        ``beside`` is a topic, and what happens once the end of its first partition is known.
+        ``beside`` is a topic, and what happens once the end of its first partition is known; see
+        `Beside`.
         """
         client = self.world.client
         log: Any = open_log(self.world.url)
-        seen = log if beside is None else Beside(log, *beside)
+        seen = log if beside is None else Beside(log, *beside, at)
         try:
             verification = Verification(
                 seen,

@@ -89,7 +89,7 @@ def test_a_snapshot_that_is_not_what_the_events_make(scene: Scene) -> None:
 
 def test_a_wrong_snapshot_behind_which_events_were_removed(scene: Scene) -> None:
     scene.written(a=3)
-    scene.snapshot("a", 3, 77)
+    scene.snapshot("a", 3, 77, removed=1)
     scene.event("a", 1, None)
     assert [each.kind for each in scene.findings()] == ["snapshot"]
 
@@ -111,7 +111,7 @@ def test_a_snapshot_that_says_nothing_of_a_deletion(scene: Scene) -> None:
 
 def test_a_beginning_that_is_gone_with_a_snapshot_that_was_removed(scene: Scene) -> None:
     scene.prepared()
-    scene.snapshot("a", 3, 3)
+    scene.snapshot("a", 3, 3, removed=3)
     scene.event("a", 4)
     assert scene.findings() == []
     scene.record(scene.topics.snapshots, scene.partition("a"), b"a", None)

@@ -66,7 +66,7 @@ def test_an_entity_that_lives_on_after_its_deletion(scene: Scene) -> None:
 
 def test_events_removed_behind_a_snapshot(scene: Scene) -> None:
     scene.written(a=5, b=2)
-    scene.saved("a")
+    scene.snapshot("a", 5, 5, removed=3)
     scene.written(a=2)
     for seq in (1, 2, 3):
         scene.event("a", seq, None)
@@ -75,7 +75,7 @@ def test_events_removed_behind_a_snapshot(scene: Scene) -> None:
 
 def test_all_events_up_to_a_snapshot_removed(scene: Scene) -> None:
     scene.written(a=5)
-    scene.saved("a")
+    scene.snapshot("a", 5, 5, removed=5)
     for seq in range(1, 6):
         scene.event("a", seq, None)
     scene.written(a=2)
@@ -145,7 +145,7 @@ def test_an_entity_that_is_erased_while_the_verification_reads(scene: Scene) -> 
 
 def test_removed_events_that_are_compacted_away(scene: Scene) -> None:
     scene.prepared()
-    scene.snapshot("a", 4, 4)
+    scene.snapshot("a", 4, 4, removed=3)
     scene.event("a", 4)
     scene.event("a", 5)
     assert_sound(scene)
@@ -162,7 +162,7 @@ def test_a_journal_that_begins_behind_a_snapshot_is_folded_from_there_on(scene: 
             return replace(state, total=state.total + event.amount)
 
     scene.prepared()
-    scene.snapshot("a", 4, 43)
+    scene.snapshot("a", 4, 43, removed=3)
     for seq in (4, 5, 6):
         scene.event("a", seq)
     assert_sound(scene)
@@ -189,7 +189,7 @@ def test_removed_events_behind_a_snapshot_that_today_s_code_passes_over(scene: S
         snapshot_version = 2
 
     scene.prepared()
-    scene.snapshot("a", 4, 4)
+    scene.snapshot("a", 4, 4, removed=4)
     scene.event("a", 5)
     assert_sound(scene)
     (found,) = scene.findings(Newer)
@@ -325,7 +325,7 @@ def test_events_removed_behind_a_snapshot_that_came_after_the_snapshots_were_rea
     scene.written(**{persist_id: 3})
 
     def remove() -> None:
-        scene.snapshot(persist_id, 3, 3)
+        scene.snapshot(persist_id, 3, 3, removed=2)
         for seq in (1, 2):
             scene.event(persist_id, seq, None)
 
@@ -363,7 +363,7 @@ def test_tombstones_that_came_after_the_journal_was_read(scene: Scene) -> None:
     scene.event(persist_id, 4)
 
     def remove() -> None:
-        scene.snapshot(persist_id, 4, 4)
+        scene.snapshot(persist_id, 4, 4, removed=3)
         for seq in (1, 2, 3):
             scene.event(persist_id, seq, None)
 
