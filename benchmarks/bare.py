@@ -138,7 +138,12 @@ class BareLoop:
                     reply,
                     command_id,
                     int(headers["reply-partition"]),
-                    headers=[STATUS, ("position", place), ("seq", b"%d" % seq)],
+                    headers=[
+                        STATUS,
+                        ("position", place),
+                        ("seq", b"%d" % seq),
+                        ("persist-id", key),
+                    ],
                     timestamp=now,
                 )
             event = encode(DEPOSITED_HEADER, DEPOSITED, {"amount": amount})

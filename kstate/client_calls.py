@@ -54,10 +54,11 @@ def begin_call(
         ("reply-to", replies.topic.encode()),
         ("reply-partition", b"%d" % replies.partition),
     ]
-    call = replies.expect(command_id, decode)
+    write = write_with(awaited)
+    call = replies.expect(command_id, write.key, decode)
     try:
         sender = Sender()  # it fails for its own record, and for no other's
-        producer.send(write_with(awaited), sender)
+        producer.send(write, sender)
         producer.flush(max(0.0, deadline - time.monotonic()), sender)
     except LogUnavailable as error:
         call.abandon()

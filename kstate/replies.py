@@ -76,13 +76,23 @@ class Call:
         raise CommandFailed(error or f"a reply with the status {status!r}", code)
 
 
+class _Waiting(NamedTuple):
+    """Somebody who waits for the reply to a command."""
+
+    persist_id: bytes | None  # as a record's key has it
+    future: Future[Record]
+
+
 class Replies:
-    """Hands each reply to the one who waits for it; others' replies pass by."""
+    """Hands each reply to the one who waits for it; others' replies pass by.
+
+    A reply is known by its command id and its persist id: one id at two entities is two commands.
+    """
 
     def __init__(self, log: Log, topic: str, partitions: int) -> None:
         self.topic = topic
         self.partition = random.randrange(partitions)  # clients spread over the partitions
-        self._waiting: dict[bytes, list[Future[Record]]] = {}
+        self._waiting: dict[bytes, list[_Waiting]] = {}  # by command id
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._broken: KStateError | None = None
@@ -92,23 +102,41 @@ class Replies:
         self._thread = threading.Thread(target=self._run, name=f"kstate-{topic}", daemon=True)
         self._thread.start()
 
-    def expect(self, command_id: str, decode: Callable[[bytes], Any]) -> Call:
+    def expect(
+        self, command_id: str, persist_id: bytes | None, decode: Callable[[bytes], Any]
+    ) -> Call:
         """A call whose reply is to come, to be made before the command is sent."""
         key = command_id.encode()
         future: Future[Record] = Future()  # one each: several may repeat one command id
         with self._lock:
             if self._broken is not None:
                 raise self._broken
-            self._waiting.setdefault(key, []).append(future)
+            self._waiting.setdefault(key, []).append(_Waiting(persist_id, future))
         return Call(command_id, future, decode, partial(self._forget, key, future))
 
     def _forget(self, key: bytes, future: Future[Record]) -> None:
         with self._lock:
-            waiting = self._waiting.get(key, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._waiting.pop(key, None)
+            self._keep(
+                key, [each for each in self._waiting.get(key, ()) if each.future is not future]
+            )
+
+    def _keep(self, key: bytes, waiting: list[_Waiting]) -> None:
+        if waiting:
+            self._waiting[key] = waiting
+        else:
+            self._waiting.pop(key, None)
+
+    def _take(self, record: Record) -> list[Future[Record]]:
+        """Who waits for this reply; they wait no longer."""
+        key = record.key or b""
+        with self._lock:
+            waiting = self._waiting.get(key)
+            if waiting is None:
+                return []
+            # a command without a persist id is answered without one, and has an id of its own
+            persist_id = dict(record.headers).get("persist-id")
+            self._keep(key, [each for each in waiting if each.persist_id != persist_id])
+        return [each.future for each in waiting if each.persist_id == persist_id]
 
     def close(self) -> None:
         """Ends the thread and fails who still waits; idempotent."""
@@ -135,9 +163,7 @@ class Replies:
                 return
             away = False
             for record in chunk.records:
-                with self._lock:
-                    waiting = self._waiting.pop(record.key or b"", [])
-                for future in waiting:
+                for future in self._take(record):
                     if future.set_running_or_notify_cancel():
                         future.set_result(record)
 
@@ -145,6 +171,6 @@ class Replies:
         with self._lock:
             self._broken = self._broken or error
             waiting, self._waiting = self._waiting, {}
-        for future in itertools.chain.from_iterable(waiting.values()):
+        for _, future in itertools.chain.from_iterable(waiting.values()):
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)

@@ -22,6 +22,7 @@ class Envelope:
         "content_type",
         "expected",
         "given_id",
+        "key",
         "reply_partition",
         "reply_to",
         "traceparent",
@@ -30,6 +31,7 @@ class Envelope:
     )
 
     def __init__(self, record: Record) -> None:
+        self.key = record.key  # the persist id
         self.command_id: bytes = b""
         self.reply_to: bytes | None = None
         self.reply_partition: bytes | None = None

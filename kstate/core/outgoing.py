@@ -8,7 +8,7 @@ from typing import Any
 from kstate.core.context import Context, Machine, Persisted
 from kstate.core.envelope import Envelope, derived_command_id, number_of
 from kstate.core.messages import Headers, Record, Write, new_write
-from kstate.core.topics import Topics, event_key
+from kstate.core.topics import MAX_PERSIST_ID_BYTES, Topics, event_key
 
 MAX_ERROR_BYTES = 1024
 MAX_ROUTES = 10_000
@@ -146,7 +146,7 @@ class Outgoing:
     def reply(
         self,
         route: Route,
-        command_id: bytes,
+        envelope: Envelope,
         status: bytes,
         value: bytes | None,
         seq: int,
@@ -157,12 +157,14 @@ class Outgoing:
     ) -> Write:
         """A reply; ``position`` is that of the command that wrote the partition's newest event."""
         headers: Headers = [("status", status), ("position", position), ("seq", b"%d" % seq)]
+        if envelope.key is not None and len(envelope.key) <= MAX_PERSIST_ID_BYTES:
+            headers.append(("persist-id", envelope.key))  # its command id may be another's, too
         if code:
             headers.append(("code", code.encode(errors="replace")[:MAX_ERROR_BYTES]))
         if error:
             headers.append(("error", error.encode(errors="replace")[:MAX_ERROR_BYTES]))
         topic, partition = route
-        return new_write((topic, partition, command_id, value, headers, now))
+        return new_write((topic, partition, envelope.command_id, value, headers, now))
 
     def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
         """The command as it came, and why it did not run."""

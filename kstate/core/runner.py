@@ -145,7 +145,7 @@ class Runner:
         if route is not None:
             batch.writes.append(
                 self._outgoing.reply(
-                    route, envelope.command_id, OK, value, staged.seq, batch.position, batch.now
+                    route, envelope, OK, value, staged.seq, batch.position, batch.now
                 )
             )
             batch.counts.replies += 1
@@ -244,9 +244,7 @@ class Runner:
             return
         at, now = batch.position, batch.now
         reply = self._outgoing.reply
-        batch.writes.append(
-            reply(route, envelope.command_id, status, value, seq, at, now, code, error)
-        )
+        batch.writes.append(reply(route, envelope, status, value, seq, at, now, code, error))
         batch.counts.replies += 1
 
     def fail(
