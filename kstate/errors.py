@@ -295,14 +295,15 @@ class StillReadable(LogError):
 
 
 class SnapshotsDiffer(JournalError):
-    """Snapshots are not what their events make."""
+    """Snapshots are not what their events make, or cannot be compared with them."""
 
     def __init__(self, entities: int) -> None:
         self.entities = entities
         super().__init__(
-            f"the snapshots of {entities} {'entity is' if entities == 1 else 'entities are'} not "
-            "what the events make: if folds were changed, raise snapshot_version, or write new "
-            "snapshots with kstate replay --rebuild"
+            f"the snapshots of {entities} {'entity' if entities == 1 else 'entities'} are not what "
+            "the events make: if folds were changed, raise snapshot_version, or write new "
+            "snapshots with kstate replay --rebuild; if events are missing, kstate verify says "
+            "what to do"
         )
 
 
