@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from kstate.cli.replay_forms import (
     COLUMNS,
     Steps,
     compared_line,
+    compared_total,
     csv_event,
     csv_row,
     final_line,
@@ -36,7 +38,7 @@ from kstate.cli.replay_rebuild import rebuild_snapshots
 from kstate.client import Client
 from kstate.config import Config
 from kstate.core.messages import Record
-from kstate.errors import SnapshotsDiffer
+from kstate.errors import ConfigError, SnapshotsDiffer
 from kstate.query.comparing import compare
 from kstate.query.events import StoredEvent
 from kstate.query.journal import Journal
@@ -266,18 +268,30 @@ def _verify(
     as_jsons: bool,
     shown: Shown,
 ) -> None:
-    """Raises `SnapshotsDiffer` when a snapshot is not what its events make."""
-    equal = 0
+    """Raises `SnapshotsDiffer` when a snapshot is not what its events make, or cannot be compared;
+    else `ConfigError` for an id that does not exist."""
+    counts: Counter[str] = Counter()
     parted: set[str] = set()
+    wrong: set[str] = set()
+    absent: list[str] = []
     for compared in compare(journal, client.machine(processor), frozenset(ids)):
-        equal += compared.equal
-        if not compared.equal and compared.persist_id not in parted:
-            parted.add(compared.persist_id)  # later ones differ because this one does
-            shown.clear()
-            line(compared_line(compared, as_jsons), at_once=True)
+        counts[compared.verdict] += 1
+        persist_id = compared.persist_id
+        if compared.verdict == "absent":
+            absent.append(persist_id)
+        elif compared.bad:
+            wrong.add(persist_id)
+        if not compared.bad or persist_id in parted:
+            continue
+        if compared.verdict == "differs":
+            parted.add(persist_id)  # later ones differ because this one does
+        shown.clear()
+        line(compared_line(compared, as_jsons), at_once=True)
     shown.clear()
-    if parted:
-        raise SnapshotsDiffer(len(parted))
+    if wrong:
+        raise SnapshotsDiffer(len(wrong))
+    if absent:
+        names = ", ".join(map(repr, absent))
+        raise ConfigError(f"{journal.topics.group} has no event and no snapshot of {names}")
     if not as_jsons:
-        plural = "" if equal == 1 else "s"
-        line(f"{equal:,} snapshot{plural} compared, all as their events make them")
+        line(compared_total(counts["equal"], counts["trusted"], counts["version"]))

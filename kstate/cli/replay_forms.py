@@ -81,7 +81,9 @@ def final_line(persist_id: str, seq: int, state: Any, as_jsons: bool) -> str:
 
 
 def compared_line(compared: Compared, as_jsons: bool) -> str:
-    """A snapshot that is not what its events make."""
+    """A snapshot with which something is wrong."""
+    if compared.verdict != "differs":
+        return _not_compared(compared, as_jsons)
     found = changes(compared.folded, compared.snapshot)
     if as_jsons:
         told = {
@@ -98,3 +100,30 @@ def compared_line(compared: Compared, as_jsons: bool) -> str:
         for each in found
     ]
     return "\n".join(lines)
+
+
+ABSENT = "there is no event of it and no snapshot"
+
+
+def _not_compared(compared: Compared, as_jsons: bool) -> str:
+    persist_id, seq = compared.persist_id, compared.seq or None
+    if as_jsons:
+        why = ABSENT if compared.verdict == "absent" else compared.reason
+        return as_json({"persist_id": persist_id, "seq": seq, compared.verdict: why})
+    if compared.verdict == "absent":
+        return f"{persist_id}  {ABSENT}"
+    name = persist_id if seq is None else f"{persist_id}@{seq}"
+    what = "read" if compared.verdict == "unreadable" else "compared"
+    return f"{name}  the snapshot cannot be {what}: {compared.reason}"
+
+
+def compared_total(equal: int, trusted: int, of_others: int) -> str:
+    """How many snapshots were compared, when nothing is wrong, and how many were not."""
+    told = [f"{equal:,} snapshot{'' if equal == 1 else 's'} compared"]
+    if equal:
+        told[0] += ", all as their events make them"
+    if trusted:
+        told.append(f"{trusted:,} taken as true, because events before were removed")
+    if of_others:
+        told.append(f"{of_others:,} of another snapshot_version not compared")
+    return "; ".join(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shop import Cancel, Put, Shop
 from world import World
 
 from kstate.core.messages import Snapshot, Write
+from kstate.core.partition import partition_for
 
 
 @pytest.fixture
@@ -160,7 +162,56 @@ def test_a_snapshot_that_is_not_what_the_events_make_is_told(filled: Shell, worl
     differs = [json.loads(line) for line in result.stdout.splitlines()]
     assert [each["persist_id"] for each in differs] == ["o-1"]
     assert differs[0]["differs"]["total"]["snapshot"] == 7
+    assert "the snapshots of 1 entity are not what the events make: " in result.stderr
     assert "kstate replay --rebuild" in result.stderr
+
+
+def plant(world: World, persist_id: str, value: bytes) -> None:
+    """Puts a record into the snapshots topic."""
+    partition = partition_for(persist_id.encode(), 2)
+    topic = world.topics(Shop).snapshots
+    world.produce(Shop, value, key=persist_id.encode(), partition=partition, topic=topic)
+
+
+def test_a_snapshot_that_cannot_be_compared_is_told(filled: Shell, world: World) -> None:
+    snapshotted(world)
+    true = world.snapshot(Shop, "o-1")
+    world.stop()
+    encode = world.client.machine(Shop).codec.encode_snapshot
+    plant(world, "o-1", b"\xc3\x01")
+    plant(world, "o-2", encode(replace(true, seq=9)))
+    result = filled("replay", "shop:Shop", "--verify")
+    assert result.exit_code == 34
+    unread, unreached = sorted(result.stdout.splitlines())
+    assert unread.startswith("o-1  the snapshot cannot be read: ")
+    assert unreached == "o-2@9  the snapshot cannot be compared: the journal ends with seq 1"
+    assert "the snapshots of 2 entities are not what the events make: " in result.stderr
+    result = filled("replay", "shop:Shop", "o-1", "o-2", "nobody", "--verify", "--json")
+    assert result.exit_code == 34
+    told = sorted(map(json.loads, result.stdout.splitlines()), key=lambda t: t["persist_id"])
+    assert [sorted(each.keys() - {"persist_id", "seq"}) for each in told] == [
+        ["absent"],
+        ["unreadable"],
+        ["unreached"],
+    ]
+    assert [each["seq"] for each in told] == [None, None, 9]
+
+
+def test_an_id_that_does_not_exist_is_told_in_a_sentence(filled: Shell) -> None:
+    result = filled("replay", "shop:Shop", "nobody", "o-1", "--verify")
+    assert result.exit_code == 3
+    assert result.stderr.endswith("shop has no event and no snapshot of 'nobody'\n")
+
+
+def test_what_is_not_compared_is_counted(filled: Shell, world: World) -> None:
+    snapshotted(world)
+    true = world.snapshot(Shop, "o-1")
+    world.stop()
+    encode = world.client.machine(Shop).codec.encode_snapshot
+    plant(world, "o-2", encode(replace(true, seq=1, version=7)))
+    result = filled("replay", "shop:Shop", "o-2", "--verify")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("; 1 of another snapshot_version not compared\n")
 
 
 @pytest.mark.parametrize("running", [True, False])
