@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kstate.client import Client
     from kstate.codec.derive import Aliases, Scale
     from kstate.core.adapters import EventAdapter, SnapshotAdapter, Stored, Tagged, tagged
+    from kstate.core.batch import CommittedEvent
     from kstate.core.context import Context
     from kstate.core.definition import after_snapshot
     from kstate.core.messages import Command, Deleted
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         StateTimeout,
     )
     from kstate.event_handler import EventHandler, handles
+    from kstate.inprocess import InProcess, worker
     from kstate.processor import Processor, command, event, reaction
     from kstate.projection.definition import Projection, projects
     from kstate.projection.rows import Rows
@@ -53,6 +55,7 @@ __all__ = [
     "Client",
     "Command",
     "CommandFailed",
+    "CommittedEvent",
     "ConfigError",
     "Conflict",
     "Context",
@@ -63,6 +66,7 @@ __all__ = [
     "EncodeError",
     "EventAdapter",
     "EventHandler",
+    "InProcess",
     "KStateError",
     "LogError",
     "LogUnavailable",
@@ -91,6 +95,7 @@ __all__ = [
     "projects",
     "reaction",
     "tagged",
+    "worker",
 ]
 
 _HOMES = {
@@ -101,6 +106,7 @@ _HOMES = {
     "Client": "kstate.client",
     "Command": "kstate.core.messages",
     "CommandFailed": "kstate.errors",
+    "CommittedEvent": "kstate.core.batch",
     "ConfigError": "kstate.errors",
     "Conflict": "kstate.errors",
     "Context": "kstate.core.context",
@@ -111,6 +117,7 @@ _HOMES = {
     "EncodeError": "kstate.errors",
     "EventAdapter": "kstate.core.adapters",
     "EventHandler": "kstate.event_handler",
+    "InProcess": "kstate.inprocess",
     "KStateError": "kstate.errors",
     "LogError": "kstate.errors",
     "LogUnavailable": "kstate.errors",
@@ -139,6 +146,7 @@ _HOMES = {
     "projects": "kstate.projection.definition",
     "reaction": "kstate.processor",
     "tagged": "kstate.core.adapters",
+    "worker": "kstate.inprocess",
 }
 
 

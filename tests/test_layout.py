@@ -120,6 +120,11 @@ RULES: list[tuple[str, str, tuple[str, ...]]] = [
         (*MIDDLE, "kstate.wiring", "kstate.client", "kstate.query", "kstate.runtime"),
     ),
     (
+        "kstate.inprocess",
+        "workers in a program of one's own stand on wiring and the runtime",
+        (*MIDDLE, "kstate.wiring", "kstate.runtime"),
+    ),
+    (
         "kstate.aio",
         "the asyncio front stands on wiring and the client",
         (*LOW, "kstate.wiring", "kstate.async_client"),
@@ -255,7 +260,7 @@ def test_kstate_imports_neither_testing_nor_anything_outside() -> None:
 def test_the_package_offers_names_of_the_client_the_core_and_nothing_of_logs_and_stores() -> None:
     allowed = (
         *(*LOW, *DERIVATION, "kstate.processor", "kstate.wiring", "kstate.client", "kstate.query"),
-        *("kstate.projection", "kstate.event_handler"),
+        *("kstate.projection", "kstate.event_handler", "kstate.inprocess"),
     )
     for line, module, _ in imports(KSTATE["kstate"]):
         fits = any(begins(module, each) for each in allowed)
