@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from kstate.testing.broker import VARIABLE, NoBroker, broker
 
 _SHARED = pytest.StashKey[ExitStack]()
+_MISSING = pytest.StashKey[str]()
+_REASON = "kstate: no broker"
+"""What a process is told under this name: why there is none to share."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,10 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
     stack = ExitStack()
     try:
         os.environ[VARIABLE] = stack.enter_context(broker())
-    except NoBroker:
-        return  # each test that needs one says so
+    except NoBroker as error:
+        config.stash[_MISSING] = str(error)  # each test that needs one says so
+        return
     stack.callback(os.environ.pop, VARIABLE)
     config.stash[_SHARED] = stack
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tells a process of pytest-xdist that another try is in vain."""
+    if _MISSING in node.config.stash:
+        node.workerinput[_REASON] = node.config.stash[_MISSING]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -40,11 +51,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def bootstrap() -> Iterator[str]:
+def bootstrap(pytestconfig: pytest.Config) -> Iterator[str]:
     """``bootstrap.servers`` of a real Kafka, one for the whole run.
 
     Without one the tests that need it are skipped with the reason; in CI they fail.
     """
+    missing = getattr(pytestconfig, "workerinput", {}).get(_REASON)
+    if missing:
+        without(missing)
     try:
         with broker() as servers:
             yield servers

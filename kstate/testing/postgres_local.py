@@ -14,15 +14,17 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kstate.testing.broker import docker_runs
+from kstate.testing.broker import Container, NoContainer, container
 from kstate.testing.kafka_local import HOST, free_ports
 
 VARIABLE = "KSTATE_TEST_POSTGRES"
 IMAGE = "postgres:16"
 START_TIMEOUT_S = 60
+USER = "kstate"
+"""Of the server."""
 USERS = ("postgres", "nobody")
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")  # Debian's, Red Hat's
 
@@ -31,26 +33,29 @@ class NoPostgres(Exception):
     """Why there is no PostgreSQL to test with; one sentence with the cure."""
 
 
-class PostgresBroken(NoPostgres):
-    """There is a server, and it does not start."""
-
-
 @contextmanager
 def postgres() -> Iterator[str]:
     """SQLAlchemy's URL of a server whose databases may be made and dropped.
 
-    Looks for ``KSTATE_TEST_POSTGRES``, then for a Docker engine, then for binaries.  Raises
-    `NoPostgres`.
+    Looks for ``KSTATE_TEST_POSTGRES``, then for Docker, then for binaries; what does not start is
+    passed over.  Raises `NoPostgres`.
     """
     given = os.environ.get(VARIABLE)
     if given:
         yield given
-    elif docker_runs():
-        with _docker() as url:
-            yield url
-    else:
-        with _local() as url:
-            yield url
+        return
+    with ExitStack() as stack:
+        try:
+            url = _url(stack.enter_context(container(postgres_container, _answers)))
+        except NoContainer as without:
+            try:
+                url = stack.enter_context(_local())
+            except NoPostgres as error:
+                raise NoPostgres(
+                    f"no PostgreSQL to test with: {VARIABLE} is not set, {without}, and {error}; "
+                    "set it, start Docker, or install PostgreSQL (apt-get install postgresql)"
+                ) from error
+        yield url
 
 
 @contextmanager
@@ -83,23 +88,35 @@ def binaries() -> Path | None:
     return usable[-1] if usable else None
 
 
-@contextmanager
-def _docker() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer
+def postgres_container(port: int) -> Container:
+    """A server like the local one: whoever reaches the loopback address is let in."""
+    environment = {"POSTGRES_USER": USER, "POSTGRES_HOST_AUTH_METHOD": "trust"}
+    return Container(IMAGE, environment, {5432: port})
 
-    with PostgresContainer(IMAGE, driver="psycopg") as container:
-        yield container.get_connection_url()
+
+def _answers(port: int) -> bool:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+
+    engine = create_engine(_url(port), connect_args={"connect_timeout": 2})
+    try:
+        engine.connect().close()
+    except DBAPIError:
+        return False
+    finally:
+        engine.dispose()
+    return True
+
+
+def _url(port: int) -> str:
+    return f"postgresql+psycopg://{USER}@{HOST}:{port}/postgres"
 
 
 @contextmanager
 def _local() -> Iterator[str]:
     folder = binaries()
     if folder is None:
-        raise NoPostgres(
-            f"no PostgreSQL to test with: {VARIABLE} is not set, no Docker engine answers, and "
-            "there is no initdb; set it, start Docker, or install PostgreSQL (apt-get install "
-            "postgresql)"
-        )
+        raise NoPostgres("there is no initdb")
     account = _account()
     with tempfile.TemporaryDirectory(prefix="kstate-postgres-") as directory:
         if account is not None:
@@ -108,11 +125,11 @@ def _local() -> Iterator[str]:
         (port,) = free_ports(1)
         # durability of the machine is nobody's concern here; that of the process is kept
         options = f"-c listen_addresses={HOST} -p {port} -k {directory} -c fsync=off"
-        _run(account, [folder / "initdb", "-D", data, "-U", "kstate", "-A", "trust", "-E", "UTF8"])
+        _run(account, [folder / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8"])
         control = [folder / "pg_ctl", "-D", data, "-w", "-t", str(START_TIMEOUT_S)]
         _run(account, [*control, "-o", options, "-l", Path(directory) / "log", "start"])
         try:
-            yield f"postgresql+psycopg://kstate@{HOST}:{port}/postgres"
+            yield _url(port)
         finally:
             _run(account, [*control, "-m", "immediate", "stop"])
 
@@ -126,7 +143,7 @@ def _account() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise PostgresBroken(
+    raise NoPostgres(
         f"PostgreSQL does not run as root, and there is no user {' or '.join(USERS)} to run it as; "
         "run the tests as another user"
     )
@@ -150,4 +167,4 @@ def _run(account: pwd.struct_passwd | None, command: Sequence[object]) -> None:
             output.seek(0)
             said = " ".join(output.read().split())[-600:]
             name = Path(str(command[0])).name
-            raise PostgresBroken(f"PostgreSQL does not start: {name} ended with {said}")
+            raise NoPostgres(f"PostgreSQL does not start: {name} ended with {said}")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kstate.testing.broker import docker_runs
+from kstate.testing.broker import Container, NoContainer, container
 from kstate.testing.kafka_local import HOST, NoLocalKafka, free_ports, java_problem
 
 VARIABLE = "KSTATE_TEST_REGISTRY"
@@ -43,25 +43,38 @@ class NoRegistry(Exception):
 def registry() -> Iterator[str]:
     """The URL of a schema registry to test with, ended with the block if it began with it.
 
-    Looks for ``KSTATE_TEST_REGISTRY``, then for a Docker engine, then for Java and Maven.
-    Raises `NoRegistry`.
+    Looks for ``KSTATE_TEST_REGISTRY``, then for Docker, then for Java and Maven; what does not
+    start is passed over.  Raises `NoRegistry`.
     """
     given = os.environ.get(VARIABLE)
     if given:
         yield given
         return
     with ExitStack() as stack:
-        if docker_runs():
-            yield stack.enter_context(_docker())
-            return
         try:
-            local = stack.enter_context(local_registry())
-        except NoRegistry as error:
-            raise NoRegistry(
-                f"no schema registry to test with: {VARIABLE} is not set, no Docker engine "
-                f"answers, and {error}; set it, start Docker, or install Java 17 and Maven"
-            ) from error
-        yield local.url
+            url = _url(stack.enter_context(container(registry_container, _serves)))
+        except NoContainer as without:
+            try:
+                url = stack.enter_context(local_registry()).url
+            except NoRegistry as error:
+                raise NoRegistry(
+                    f"no schema registry to test with: {VARIABLE} is not set, {without}, and "
+                    f"{error}; set it, start Docker, or install Java 17 and Maven"
+                ) from error
+        yield url
+
+
+def registry_container(port: int) -> Container:
+    """Apicurio as its image has it: its schemas are in memory."""
+    return Container(IMAGE, {}, {PORT: port})
+
+
+def _serves(port: int) -> bool:
+    return _answers(_url(port))
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}{PATH}"
 
 
 @contextmanager
@@ -94,7 +107,7 @@ class LocalRegistry:
     @property
     def url(self) -> str:
         """Where it serves Confluent's API."""
-        return f"http://{HOST}:{self._port}{PATH}"
+        return _url(self._port)
 
     def start(self) -> None:
         """Starts it on what it has on disk; returns when it answers."""
@@ -186,18 +199,3 @@ def _fetch(cache: Path, folder: Path) -> None:
         with tarfile.open(archives[0]) as archive:
             archive.extractall(Path(work) / "jars", filter="data")
         os.rename(Path(work) / "jars", folder)
-
-
-@contextmanager
-def _docker() -> Iterator[str]:
-    from testcontainers.core.container import DockerContainer
-
-    with DockerContainer(IMAGE).with_exposed_ports(PORT) as container:
-        host, port = container.get_container_host_ip(), container.get_exposed_port(PORT)
-        url = f"http://{host}:{port}{PATH}"
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers(url):
-            if time.monotonic() > deadline:
-                raise NoRegistry(f"{IMAGE} did not answer within {START_TIMEOUT_S:.0f} s")
-            time.sleep(0.2)
-        yield url
