@@ -219,12 +219,19 @@ class AsyncEvents:
         from_seq: int = 1,
         to_seq: int | None = None,
         since: datetime | None = None,
+        after: str | None = None,
         live: bool = False,
     ) -> AsyncIterator[StoredEvent]:
-        """See `kstate.query.journal.Journal.by_id`."""
+        """See `kstate.query.facade.Events.by_id`."""
         return _stepped(
             lambda stop: self._client.journal(processor).by_id(
-                persist_id, from_seq=from_seq, to_seq=to_seq, since=since, live=live, stop=stop
+                persist_id,
+                from_seq=from_seq,
+                to_seq=to_seq,
+                since=since,
+                after=after,
+                live=live,
+                stop=stop,
             )
         )
 

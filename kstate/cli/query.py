@@ -16,7 +16,7 @@ from kstate.query.wanted import Selection
 
 @click.command(
     epilog=examples(
-        "kstate query bank --id acct-1",
+        "kstate query bank --id acct-1 --from-seq 3 --to-seq 7",
         "kstate query bank --tag large --without internal --follow --json",
         "kstate query bank --type Deposited --since 2026-03-01 --by-time",
         "kstate query bank --ids",
@@ -25,6 +25,8 @@ from kstate.query.wanted import Selection
 @common
 @click.argument("target", metavar="TARGET")
 @click.option("--id", "persist_id", metavar="ID", help="The events of one persist id.")
+@click.option("--from-seq", type=click.IntRange(1), metavar="N", help="From this seq, with --id.")
+@click.option("--to-seq", type=click.IntRange(1), metavar="N", help="Up to this seq, with --id.")
 @click.option("--ids", is_flag=True, help="The persist ids that have events, sorted.")
 @click.option("--tag", "any_of", multiple=True, metavar="TAG", help="With one of these tags.")
 @click.option("--with", "all_of", multiple=True, metavar="TAG", help="With all of these tags.")
@@ -51,6 +53,8 @@ def query(
     config: Config,
     target: str,
     persist_id: str | None,
+    from_seq: int | None,
+    to_seq: int | None,
     ids: bool,
     limit: int | None,
     as_jsons: bool,
@@ -63,7 +67,8 @@ def query(
     every event is printed. The events of a persist id come in the order of their seq.
     """
     given = {name for name, value in selection.items() if value}
-    _check(persist_id is not None, ids, given)
+    seqs = from_seq is not None or to_seq is not None
+    _check(persist_id is not None, ids, seqs, given)
     processor = reference(target, config)
     with connected(config) as client:
         if ids:
@@ -74,23 +79,33 @@ def query(
         if persist_id is None:
             found = client.events.all(processor, **selection)
         else:
-            since = selection.get("since")
-            found = client.events.by_id(processor, persist_id, since=since, live=live)
+            found = client.events.by_id(
+                processor,
+                persist_id,
+                from_seq=from_seq or 1,
+                to_seq=to_seq,
+                since=selection.get("since"),
+                after=selection.get("after"),
+                live=live,
+            )
         at_once = live or sys.stdout.isatty()
         for stored in itertools.islice(found, limit):
             line(event_line(stored, as_jsons), at_once)
 
 
-def _check(by_id: bool, ids: bool, given: set[str]) -> None:
+def _check(by_id: bool, ids: bool, seqs: bool, given: set[str]) -> None:
     """Raises for options that do not go together."""
     if by_id and ids:
         raise click.UsageError("give one of --id and --ids")
-    if by_id and given - {"since", "live"}:
-        raise click.UsageError(f"--id takes no {_OPTIONS[min(given - {'since', 'live'})]}")
+    if seqs and not by_id:
+        raise click.UsageError("--from-seq and --to-seq go with --id")
+    if by_id and given - _OF_ONE_ID:
+        raise click.UsageError(f"--id takes no {_OPTIONS[min(given - _OF_ONE_ID)]}")
     if ids and given:
         raise click.UsageError(f"--ids takes no {_OPTIONS[min(given)]}")
 
 
+_OF_ONE_ID = {"since", "after", "live"}
 _OPTIONS = {
     "any_of": "--tag",
     "all_of": "--with",

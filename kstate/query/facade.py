@@ -29,11 +29,21 @@ class Events:
         from_seq: int = 1,
         to_seq: int | None = None,
         since: datetime | None = None,
+        after: str | None = None,
         live: bool = False,
     ) -> Iterator[StoredEvent]:
-        """The events of one persist id in seq order; with ``live`` further ones as they come."""
+        """The events of one persist id in seq order; with ``live`` further ones as they come.
+
+        ``after`` is the position of an event found before: those behind it.
+        """
         return self._journal_of(processor).by_id(
-            persist_id, from_seq=from_seq, to_seq=to_seq, since=since, live=live, stop=self._stop
+            persist_id,
+            from_seq=from_seq,
+            to_seq=to_seq,
+            since=since,
+            after=after,
+            live=live,
+            stop=self._stop,
         )
 
     def by_tag(

@@ -55,18 +55,26 @@ class Journal:
         from_seq: int = 1,
         to_seq: int | None = None,
         since: datetime | None = None,
+        after: str | None = None,
         live: bool = False,
         stop: Stop | None = None,
     ) -> Iterator[StoredEvent]:
-        """The events of one persist id in seq order; with ``live`` it waits for further ones."""
+        """The events of one persist id in seq order; with ``live`` it waits for further ones.
+
+        ``after`` is the position of an event found before, and tells of its partition alone.
+        """
         starts, wanted = self.of_id(persist_id)
+        skip: Mapping[int, Skip] = {}
+        if after is not None:
+            reached, skip = self._resume(after)
+            starts = {partition: reached[partition] for partition in starts}
         starts = self._since(starts, since)
         for match in self._found(starts, wanted, live, stop):
             if match.seq < from_seq:
                 continue
             if to_seq is not None and match.seq > to_seq:
                 return
-            yield from stored_events(self._messages, match)
+            yield from stored_events(self._messages, match, _had(skip, match))
             if match.seq == to_seq:
                 return
 
@@ -107,9 +115,7 @@ class Journal:
             yield from decoded(self._messages, found)
             return
         for match in found:
-            had = skip.get(match.partition)
-            first = had.parts if had is not None and had.offset == match.offset else 0
-            yield from stored_events(self._messages, match, first)
+            yield from stored_events(self._messages, match, _had(skip, match))
 
     def ids(self) -> list[str]:
         """The persist ids that exist: those with events, but for the deleted; sorted."""
@@ -197,3 +203,9 @@ class Journal:
             return starts
         found = self.log.offsets_at(self.topics.journal, int(since.timestamp() * 1000))
         return {partition: max(start, found[partition]) for partition, start in starts.items()}
+
+
+def _had(skip: Mapping[int, Skip], match: StoredEvent) -> int:
+    """How many of the events made of this record were had already."""
+    had = skip.get(match.partition)
+    return had.parts if had is not None and had.offset == match.offset else 0

@@ -102,7 +102,9 @@ def test_a_followed_query_prints_what_comes(filled: Shell) -> None:
     [
         ("--id", "a", "--tag", "b"),
         ("--ids", "--follow"),
-        ("--id", "a", "--after", "0:1"),
+        ("--from-seq", "1"),
+        ("--ids", "--to-seq", "1"),
+        ("--id", "a", "--from-seq", "0"),
         ("--limit", "0"),
     ],
 )
