@@ -171,8 +171,12 @@ class Settings:
             **self._reading(),
             "group.id": group,
             "client.id": instance,
-            "group.instance.id": instance,  # KIP-345: a restart does not disturb the others
-            **({} if self._broker_assigns else _COOPERATIVE),
+            # KIP-345: a restart does not disturb the others.  With KIP-848 a name would do harm.
+            # The broker keeps the seat of a last life for its session and refuses its name until
+            # then, which librdkafka takes for the end, and it keeps the seat of one that left as
+            # long.  Without a name, who leaves is replaced at once; who was killed and comes back
+            # waits beside its last life and gets its partitions, and the others keep theirs
+            **({} if self._broker_assigns else _COOPERATIVE | {"group.instance.id": instance}),
         }
 
     def reader_consumer(self, name: str) -> Properties:

@@ -24,6 +24,7 @@ from kstate.log.kafka_errors import (
 from kstate.log.kafka_producer import record_size
 from kstate.log.kafka_records import Records
 from kstate.log.kafka_transaction import Transactions
+from kstate.log.kafka_twins import has_namesake
 from kstate.log.port import Assignment, Committed, Polled
 
 COMMITTED_S = 0.5
@@ -41,6 +42,8 @@ TWIN_S = 3.0
 """How long a worker's join may come after the beginning of its transactions."""
 TAKEN_AGAIN_S = 30.0
 """Two workers under one name take the seat from each other this often in this time."""
+NAMELESS_S = 600.0
+"""The same in a group without names, where they meet only at a commit."""
 TWIN_TIMES = 3
 
 _NO_OFFSET = -1001  # librdkafka's OFFSET_INVALID: nothing was committed
@@ -86,6 +89,8 @@ class KafkaMember:
         self._closed = False
         self._transactions = Transactions(settings, instance)
         properties = settings.member_consumer(group, instance) | {"error_cb": self._noticed}
+        self._named = "group.instance.id" in properties  # the group knows when a seat is taken
+        self._admin = settings.admin()
         self._consumer = client_of(Consumer, properties)
         # it joins in the background, while the producer ends what its last life left open
         self._consumer.subscribe(
@@ -146,15 +151,18 @@ class KafkaMember:
         seat, until it happens more often in a short time than coordinators die.
         """
         self._fenced = True
+        self._count_as_taken(TAKEN_AGAIN_S)
+        raise Fenced(f"the seat of {self._instance} was taken under the same name")
+
+    def _count_as_taken(self, within_s: float) -> None:
         now = time.monotonic()
-        times = [each for each in self._taken.get(self._instance, ()) if now - each < TAKEN_AGAIN_S]
+        times = [each for each in self._taken.get(self._instance, ()) if now - each < within_s]
         self._taken[self._instance] = [*times, now]
-        if len(times) + 1 < TWIN_TIMES:
-            raise Fenced(f"the seat of {self._instance} was taken under the same name")
-        raise NameTaken(
-            f"another worker runs under the name {self._instance}: the data directory that keeps "
-            "the name was copied; delete the file `instance` in the copy"
-        )
+        if len(times) + 1 >= TWIN_TIMES:
+            raise NameTaken(
+                f"another worker runs under the name {self._instance}: the data directory that "
+                "keeps the name was copied; delete the file `instance` in the copy"
+            )
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -275,7 +283,11 @@ class KafkaMember:
         except (RecordTooLarge, TopicError):
             self._transactions.abort()
             raise
-        self._transactions.write(writes, marked)
+        try:
+            self._transactions.write(writes, marked)
+        except Fenced as error:
+            self._look_for_twin(error)
+            raise
 
     def abort(self) -> None:
         """See the port."""
@@ -301,15 +313,25 @@ class KafkaMember:
         try:
             return self._transactions.commit(offsets, group)
         except Fenced as error:
-            cause = error.__cause__
-            if isinstance(cause, KafkaException) and fenced_as_instance(kafka_error(cause)):
-                self._seat_taken()
-            if fenced_as_producer(cause):
-                self._look_for_twin()
+            self._look_for_twin(error)
             raise
 
-    def _look_for_twin(self) -> None:
-        """A worker under the same name begins its transactions before it takes the seat."""
+    def _look_for_twin(self, fence: Fenced) -> None:
+        """A worker under the same name begins its transactions before it takes the seat.
+
+        A group without names gives it a seat of its own: there it is a twin when a member of the
+        group fences the other's producer again and again.  The last life of one that was killed
+        fences nobody.
+        """
+        cause = fence.__cause__
+        if isinstance(cause, KafkaException) and fenced_as_instance(kafka_error(cause)):
+            self._seat_taken()
+        if not fenced_as_producer(cause):
+            return
+        if not self._named:
+            if has_namesake(self._admin, self._group, self._instance):
+                self._count_as_taken(NAMELESS_S)
+            return
         deadline = time.monotonic() + TWIN_S
         while time.monotonic() < deadline:
             message = self._consumer.poll(0.1)
