@@ -84,9 +84,10 @@ def check(
     """Say whether today's code reads all that was frozen.
 
     Prints one verdict per type: ok, new (not frozen yet), rebuild (a state whose older snapshots
-    are passed over), incompatible, or missing (frozen, and no type of today's code); fails when
-    one of the last two is among them. Adapters are tried with made-up data. TARGET is module:Class,
-    or a name listed under processors in kstate.toml.
+    are passed over), retired (a command that was published and is taken no longer), incompatible,
+    or missing (frozen, and no type of today's code); fails when one of the last two is among them.
+    Adapters are tried with made-up data. TARGET is module:Class, or a name listed under processors
+    in kstate.toml.
     """
     from kstate.codec.schemas import check as check_schemas
 

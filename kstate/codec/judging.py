@@ -26,7 +26,7 @@ from kstate.core.context import Machine
 from kstate.core.policy import Policy
 from kstate.errors import DecodeError, EncodeError, SchemaError
 
-Verdict = Literal["ok", "new", "rebuild", "incompatible", "missing"]
+Verdict = Literal["ok", "new", "rebuild", "retired", "incompatible", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Finding:
     """What is said of one type; ``sentence`` names the field and the cure.
 
     ``new``: of today's code alone.  ``rebuild``: a state whose older snapshots are passed over, so
-    that states are rebuilt from the journal.  ``missing``: no type of today's code.
+    that states are rebuilt from the journal.  ``retired``: a command that was published and is no
+    longer taken.  ``missing``: no type of today's code.
     """
 
     type_name: str
@@ -100,6 +101,10 @@ def _judge(codec: AvroCodec, name: str, form: Form | None, versions: Sequence[Kn
             unread += [f"{each} ({version.where})" for each in unresolved]
     if problems:
         return Finding(name, "incompatible", "; ".join(dict.fromkeys(problems)))
+    if unread and form is None and all(each.kind in ("command", "reply") for each in versions):
+        return Finding(
+            name, "retired", f"{name} is taken no longer: one that comes is a dead letter"
+        )
     if unread:
         return _unread(codec, name, form, kind, list(dict.fromkeys(unread)))
     how = f"{name} is read through adapters" if adapted else f"{name} reads all that was frozen"
@@ -122,6 +127,13 @@ def _unread(
             "rebuild",
             f"{what}: its snapshots are passed over and states rebuilt from the journal; where the "
             "journal does not go back to the first event, write a SnapshotAdapter",
+        )
+    if kind == "reply" and form is not None:
+        return Finding(
+            name,
+            "ok",
+            f"{name} has changed: who calls again under a command id of before, within the window "
+            "of duplicates, cannot read the reply that was kept; freeze it",
         )
     if name in codec.journal_only:
         return Finding(
