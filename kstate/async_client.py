@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, ref
 
 from kstate.client import DEFAULT_TIMEOUT_S, FLUSH_S, Client, ProcessorRef
 from kstate.client_commands import telling_of_state
-from kstate.client_upkeep import UPKEEP_TIMEOUT_S
+from kstate.client_upkeep import REBUILD_TIMEOUT_S, UPKEEP_TIMEOUT_S
 from kstate.core.messages import Command, GetState
 from kstate.errors import CallTimeout
 from kstate.log.port import Sender
@@ -163,7 +163,7 @@ class AsyncClient:
             )
         )
 
-    async def rebuild(self, processor: ProcessorRef, *, timeout: float = UPKEEP_TIMEOUT_S) -> int:
+    async def rebuild(self, processor: ProcessorRef, *, timeout: float = REBUILD_TIMEOUT_S) -> int:
         """See `Client.rebuild`."""
         return await asyncio.to_thread(lambda: self._client.rebuild(processor, timeout=timeout))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from kstate.client_calls import begin_call
 from kstate.client_commands import new_command_id
@@ -21,6 +22,12 @@ from kstate.query.processors import ProcessorRef
 from kstate.replies import Call
 
 UPKEEP_TIMEOUT_S = 60.0
+REBUILD_TIMEOUT_S = 600.0
+"""Owners read their whole journal, and answer when they have come to its end."""
+TELL_S = 1.0
+
+Watch = Callable[[int, int], object]
+"""Gets the partitions that are done, and how many there are, each second or more often."""
 
 
 class _Asks(Protocol):
@@ -73,12 +80,19 @@ class Upkeep:
             left = max(0.0, deadline - time.monotonic())
             return self.call(processor, persist_id, Erase(upto=begun.seq), timeout=left)
 
-    def rebuild(self: _Asks, processor: ProcessorRef, *, timeout: float = UPKEEP_TIMEOUT_S) -> int:
+    def rebuild(
+        self: _Asks,
+        processor: ProcessorRef,
+        *,
+        timeout: float = REBUILD_TIMEOUT_S,
+        watch: Watch | None = None,
+    ) -> int:
         """Lets the owners of all partitions fold every state from the first event on, and write
         new snapshots; how many they wrote.
 
-        The partitions run no commands meanwhile.  Raises `RebuildTimeout` when an owner did not
-        answer, `CommandFailed` when the journal does not have the events any more.
+        The partitions run no commands meanwhile.  No single entity is rebuilt.  ``watch``
+        hears how far it is.  Raises `RebuildTimeout` when an owner did not answer, `CommandFailed`
+        when the journal does not have the events any more.
         """
         deadline = time.monotonic() + timeout
         value = self.messages(processor).encode_command(name_of(processor), Rebuild())
@@ -97,7 +111,7 @@ class Upkeep:
                     decode,
                     max(0.0, deadline - time.monotonic()),
                 )
-            return _all_written(calls, deadline, timeout, topics.group)
+            return _all_written(calls, deadline, timeout, topics.group, watch)
         finally:
             for call in calls.values():
                 call.abandon()
@@ -114,17 +128,21 @@ def _to_partition(
     return write_with
 
 
-def _all_written(calls: dict[int, Call], deadline: float, timeout: float, name: str) -> int:
+def _all_written(
+    calls: dict[int, Call], deadline: float, timeout: float, name: str, watch: Watch | None
+) -> int:
     """The sum of what the owners answer; raises `RebuildTimeout`."""
-    written, silent = 0, []
-    for partition, call in calls.items():
-        answer: Any
-        try:
-            answer = call.future.result(max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            silent.append(partition)
-            continue
-        written += call.result_of(answer)
-    if silent:
-        raise RebuildTimeout(calls[silent[0]].command_id, timeout, name, silent)
+    written, silent = 0, dict(calls)
+    while silent:
+        left = deadline - time.monotonic()
+        futures = [call.future for call in silent.values()]
+        wait(futures, max(0.0, min(left, TELL_S)), FIRST_COMPLETED)
+        for partition, call in list(silent.items()):
+            if call.future.done():
+                written += silent.pop(partition).result_of(call.future.result())
+        if watch is not None:
+            watch(len(calls) - len(silent), len(calls))
+        if silent and left <= 0:
+            first = next(iter(silent.values()))
+            raise RebuildTimeout(first.command_id, timeout, name, list(silent))
     return written

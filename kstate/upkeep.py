@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kstate.client_upkeep import UPKEEP_TIMEOUT_S
+from kstate.client_upkeep import REBUILD_TIMEOUT_S
 from kstate.config import Config
 from kstate.core.topics import Topics
 from kstate.errors import ProcessorAbsent
@@ -17,14 +17,14 @@ def rebuild(
     log: Log,
     processor: AnyProcessor,
     *,
-    timeout_s: float = UPKEEP_TIMEOUT_S,
+    timeout_s: float = REBUILD_TIMEOUT_S,
     watch: Watch | None = None,
 ) -> int:
     """Makes the snapshots of a processor anew from its events; how many were written.
 
     While workers run, they do it (`Client.rebuild`), within ``timeout_s``.  Otherwise this process
-    takes a seat in the group for it, for as long as it takes; ``watch`` then gets the partitions
-    that are done, and how many there are.  An entity whose first events were removed keeps its
+    takes a seat in the group for it, for as long as it takes.  ``watch`` gets the partitions that
+    are done, and how many there are, now and then.  An entity whose first events were removed keeps its
     snapshot.  Raises `ProcessorAbsent`; `RebuildTimeout`; `CommandFailed` from a worker, or
     `JournalError` from this process, when the journal cannot be folded; `LogError` when a worker
     comes in between.
@@ -41,4 +41,4 @@ def rebuild(
         kafka=config.kafka,
         schema_registry=config.registry,
     ) as client:
-        return client.rebuild(processor, timeout=timeout_s)
+        return client.rebuild(processor, timeout=timeout_s, watch=watch)

@@ -20,7 +20,6 @@ from kstate.cli.options import (
     examples,
     json_flag,
     reference,
-    timeout,
 )
 from kstate.cli.output import event_line, line
 from kstate.cli.progress import Shown, progress
@@ -36,6 +35,7 @@ from kstate.cli.replay_forms import (
 )
 from kstate.cli.replay_rebuild import rebuild_snapshots
 from kstate.client import Client
+from kstate.client_upkeep import REBUILD_TIMEOUT_S
 from kstate.config import Config
 from kstate.core.messages import Record
 from kstate.errors import ConfigError, SnapshotsDiffer
@@ -150,7 +150,14 @@ TASKS = {"fold": "--state", "verify": "--verify", "rebuild": "--rebuild"}
 @click.option(
     "--rebuild", is_flag=True, help="Write new snapshots from the events, after folds changed."
 )
-@timeout("the owners, with --rebuild")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=REBUILD_TIMEOUT_S,
+    show_default=True,
+    metavar="S",
+    help="How many seconds to wait for the owners, with --rebuild.",
+)
 def replay(
     config: Config,
     target: str,
@@ -170,8 +177,8 @@ def replay(
     folded from the first one on: given ids are shown with the state after each of their events and
     what it has changed, and without ids every entity is shown with its final state, as of --to-seq,
     --to-offset or --until. --verify tells of each snapshot that is not what its events make, and
-    --rebuild has the owners write new ones. These three need the processor's code: TARGET is then
-    module:Class, or a name listed under processors in kstate.toml.
+    --rebuild has the owners write new ones, of all entities: it takes no ids. These three need the
+    processor's code: TARGET is then module:Class, or a name listed under processors in kstate.toml.
     """
     wanted = Range(**bounds)
     forms = {"as_jsons": as_jsons, "as_csv": as_csv, "avro": avro is not None}
