@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from kstate.cli.options import opened
-from kstate.cli.schema_topic import published
+from kstate.cli.schema_topic import ids_of, published
 from kstate.client import Client
 from kstate.codec.containers import Described, EventFiles
+from kstate.codec.registry_codec import single
 from kstate.config import Config
 from kstate.core.messages import Record
 from kstate.core.topics import Topics
@@ -42,6 +43,7 @@ def write_files(
         book = published(log, Topics.of(name_of(processor), config.prefix)).book
     finally:
         log.close()
+    known = ids_of(config, book)
     directory.mkdir(parents=True, exist_ok=True)
     count = 0
     with EventFiles(directory, book) as files:
@@ -58,7 +60,9 @@ def write_files(
                     record.partition,
                     record.offset,
                 )
-                files.write(described, record.value)
+                files.write(
+                    described, record.value if known is None else single(known, record.value)
+                )
                 count += 1
         written = len(files.paths)
     click.echo(f"{count:,} events in {written} files in {directory}", err=True)

@@ -21,15 +21,13 @@ from kstate.cli.options import (
 from kstate.cli.output import as_json, line, moment
 from kstate.cli.progress import progress
 from kstate.cli.schema_code import codecs, directory_option, targets_argument
-from kstate.cli.schema_topic import Counts, Published, counts, published, size
+from kstate.cli.schema_topic import Counts, Published, counts, ids_of, published, size
 from kstate.config import Config, load_config
 from kstate.core.topics import Topics
 from kstate.errors import DecodeError
 
 if TYPE_CHECKING:
     from kstate.codec.avro import AvroCodec
-    from kstate.codec.book import Book
-    from kstate.codec.registry import Ids
     from kstate.codec.versions import Version
 
 TITLES = ("processor", "type", "kind", "version", "fingerprint", "first seen", "records")
@@ -105,19 +103,11 @@ def _looked_up(config: Config, processor: str, count: bool) -> tuple[Published, 
         found = published(log, topics)
         if not count:
             return found, None
-        ids = _ids(config, found.book)
+        ids = ids_of(config, found.book)
         with progress("records", size(log, topics), pauses=True) as shown:
             return found, counts(log, topics, found.book, ids, shown.advance)
     finally:
         log.close()
-
-
-def _ids(config: Config, book: Book) -> Ids | None:
-    from kstate.codec.registry import Ids
-    from kstate.wiring import open_registry
-
-    registry = open_registry(config.registry)
-    return None if registry is None else Ids(registry, book)
 
 
 def _rows(

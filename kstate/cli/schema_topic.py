@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kstate.cli.reading import committed
+from kstate.config import Config
 from kstate.core.messages import Record
 from kstate.core.topics import Topics
 from kstate.errors import DecodeError, ProcessorAbsent
@@ -42,6 +43,15 @@ def published(log: Log, topics: Topics) -> Published:
         if load([(record.key, record.value, record.headers)], found.book):
             found.first.setdefault((record.key or b"").decode(), record)
     return found
+
+
+def ids_of(config: Config, book: Book) -> Ids | None:
+    """What reads the ids of the schema registry, with its schemas in ``book``; None without one."""
+    from kstate.codec.registry import Ids
+    from kstate.wiring import open_registry
+
+    registry = open_registry(config.registry)
+    return None if registry is None else Ids(registry, book)
 
 
 def size(log: Log, topics: Topics) -> int:

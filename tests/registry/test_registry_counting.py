@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import fastavro
 import pytest
 from click.testing import CliRunner, Result
 from counter import Add, Counter, Save
@@ -131,3 +133,26 @@ def test_a_registry_that_is_away_is_one_sentence_and_no_number(changed_over: Wor
     assert result.exit_code == LogUnavailable.exit_code
     assert result.stdout == ""
     assert told(result).startswith(f"kstate: the schema registry at {NOBODY} does not answer: ")
+
+
+def test_container_files_hold_the_events_of_both_formats(
+    changed_over: World, registry_url: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(
+        program,
+        ["replay", "counter:Counter", "--avro", str(tmp_path / "out")],
+        env={
+            "KSTATE_LOG": changed_over.url,
+            "KSTATE_PREFIX": changed_over.prefix,
+            "KSTATE_SCHEMA_REGISTRY": registry_url,
+        },
+    )
+    assert result.exit_code == 0, result.output
+    found = []
+    for path in (tmp_path / "out").glob("*.avro"):
+        with path.open("rb") as file:
+            found += [(each["seq"], each["event"]) for each in fastavro.reader(file)]
+    assert sorted(found, key=lambda each: each[0]) == [
+        *((seq, {"amount": 1}) for seq in (1, 2)),
+        *((seq, {"amount": 2}) for seq in (3, 4, 5)),
+    ]
