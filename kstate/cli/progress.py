@@ -120,6 +120,9 @@ class _Lines:
             return
         self._told = now
         rate = self._done / (now - self._began)
+        left = self._total - self._done
+        when = f", about {left / rate:,.0f} s left" if left > 0 and rate > 0 else ""
         click.echo(
-            f"{self._title}: {self._done:,} of about {self._total:,} ({rate:,.0f}/s)", err=True
+            f"{self._title}: {self._done:,} of about {self._total:,} ({rate:,.0f}/s{when})",
+            err=True,
         )
