@@ -123,7 +123,10 @@ SAMPLES: dict[str, Sample] = {
     "malformed": (b"a", lambda good: good[:10] + b"\xff" * 20, ()),
     "bad-json": (b"a", lambda good: b'{"amuont": 7}', JSON),
 }
-ELSEWHERE = {"too-deep", "unresolved", "invalid-value", "failed", "deadly", "registry-away"}
+ELSEWHERE = {
+    *("too-deep", "too-large", "schema-limit", "ambiguous"),
+    *("unresolved", "invalid-value", "failed", "deadly", "registry-away"),
+}
 """Codes that no command of this bank can get."""
 
 
