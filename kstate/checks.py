@@ -13,7 +13,7 @@ from kstate.codec.derive import NoAvroForm, derive, mutable_parts
 from kstate.codec.hints import NoReplyType, reply_annotation
 from kstate.core.adapters import EventAdapter, SnapshotAdapter
 from kstate.core.definition import AfterSnapshot
-from kstate.core.messages import Command
+from kstate.core.messages import RESERVED_COMMANDS, RESERVED_EVENTS, Command
 from kstate.core.topics import check_name
 from kstate.errors import ConfigError, DefinitionError
 
@@ -223,6 +223,9 @@ class _Check:
             return
         if not isinstance(subject, type) or typing.get_origin(subject) is not None:
             self.say(f"{where}: {last} is annotated {_title(subject)}: name one class")
+            return
+        if subject in (*RESERVED_EVENTS, *RESERVED_COMMANDS):
+            self.say(f"{where}: {subject.__name__} is kstate's own: it is handled by kstate alone")
             return
         {"command": self._command, "event": self._fold, "reaction": self._reaction}[role](
             where, name, subject, hints, parameters[1].name

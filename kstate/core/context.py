@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kstate.core.adapters import MAX_TAG_BYTES, TAG_HEADER_BYTES, Several, Tagged, overrides
 from kstate.core.codec import Codec
-from kstate.core.definition import Definition
+from kstate.core.definition import Definition, Fold
 from kstate.core.messages import RESERVED_EVENTS, Command, Deleted, Noted, Record
 from kstate.core.policy import Policy
 from kstate.core.topics import encode_persist_id
@@ -26,6 +26,11 @@ S = TypeVar("S")
 
 Effect = Callable[[], object]
 
+_CURES: dict[type, str] = {
+    Deleted: "call ctx.delete() instead",
+    Noted: "leave it out, a command that only sends gets one",
+}
+
 
 class Machine:
     """What is the same for all entities of a processor: its definition, codec and limits."""
@@ -36,7 +41,7 @@ class Machine:
         self.policy = policy
         self.name = definition.name
         self.init = definition.init
-        self.state_type = definition.state_type
+        self.state_type: type[Any] = definition.state_type
         self.handlers = dict(definition.commands)
         self.folds = dict(definition.folds)
         self.reactions = dict(definition.reactions)
@@ -55,10 +60,7 @@ class Machine:
             return self._fold_other(persist_id, state, event)
         state = fold(state, event)
         if not isinstance(state, self.state_type):
-            raise TypeError(
-                f"the fold of {type(event).__name__} in {self.name} returned "
-                f"{type(state).__name__}, not {self.state_type.__name__}"
-            )
+            raise self.no_state(f"the fold of {type(event).__name__}", state)
         return state
 
     def _fold_other(self, persist_id: str, state: Any, event: Any) -> Any:
@@ -70,9 +72,21 @@ class Machine:
             for each in event:
                 state = self.fold(persist_id, state, each)
             return state
-        raise ConfigError(
-            f"{type(event).__name__} has no fold in {self.name}: add a method with @event whose "
-            f"last parameter is annotated {type(event).__name__}"
+        raise self._without_fold(event)
+
+    def no_state(self, what: str, value: Any) -> TypeError:
+        """What is said when ``what`` gives no state."""
+        return TypeError(
+            f"{what} in {self.name} returned {type(value).__name__}, not {self.state_type.__name__}"
+        )
+
+    def _without_fold(self, event: Any) -> ConfigError:
+        name = type(event).__name__
+        if type(event) in RESERVED_EVENTS:
+            return ConfigError(f"{name} is an event of kstate's own: {_CURES[type(event)]}")
+        return ConfigError(
+            f"{name} has no fold in {self.name}: add a method with @event whose last parameter is "
+            f"annotated {name}"
         )
 
     def stored(self, event: Any) -> tuple[Any, tuple[str, ...]]:
@@ -96,6 +110,22 @@ class Machine:
                 "has a fold or stands in the adapter's writes"
             )
         return stored, self._checked(tags) if tags else ()
+
+    def prepared(self, event: Any) -> tuple[Any, bytes, tuple[str, ...], type, Fold]:
+        """A user's event, encoded, with its tags, the type that is stored, and its fold.
+
+        Raises `EncodeError` for what cannot be stored, and `ConfigError` without a fold.
+        """
+        stored, tags = self.stored(event) if self.to_journal else (event, ())
+        value = self.encode_event(stored)
+        if len(value) > self.max_value_bytes:
+            raise RecordTooLarge(
+                f"the event {type(event).__name__}", len(value), self.max_value_bytes
+            )
+        fold = self.folds.get(type(event))
+        if fold is None:
+            raise self._without_fold(event)
+        return event, value, tags, type(stored), fold
 
     def _checked(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         if any(not isinstance(tag, str) or not tag for tag in tags):
@@ -209,26 +239,50 @@ class Context(Generic[S]):
         events = self._events
         if len(events) >= machine.max_events:
             raise KStateError(self._too_many())
-        stored, tags = machine.stored(event) if machine.to_journal else (event, ())
-        value = machine.encode_event(stored)
-        if len(value) > machine.max_value_bytes:
-            raise RecordTooLarge(
-                f"the event {type(event).__name__}", len(value), machine.max_value_bytes
-            )
-        self._state = machine.fold(self.persist_id, self._state, event)
+        _, value, tags, stored, fold = machine.prepared(event)
+        state = fold(self._state, event)
+        if not isinstance(state, machine.state_type):
+            raise machine.no_state(f"the fold of {type(event).__name__}", state)
+        self._state = state
         self._seq = seq = self._seq + 1
-        events.append(_new_persisted((seq, event, value, tags, type(stored))))
+        events.append(_new_persisted((seq, event, value, tags, stored)))
 
     def persist_all(self, events: Iterable[Any]) -> None:
-        """`persist` for each of them, all or none: validated before the first is applied."""
-        before = self._state, self._seq, len(self._events)
-        try:
-            for event in events:
-                self.persist(event)
-        except BaseException:
-            self._state, self._seq = before[:2]
-            del self._events[before[2] :]
-            raise
+        """`persist` for each of them, all or none: all are encoded before the first is folded."""
+        machine = self._machine
+        ready: list[tuple[Any, bytes, tuple[str, ...], type, Fold]] = []
+        for event in events:
+            if len(self._events) + len(ready) >= machine.max_events:
+                raise KStateError(self._too_many())
+            ready.append(machine.prepared(event))
+        if not ready:
+            return
+        if not self._open or self._deleted:
+            raise KStateError(self._why_not())
+        state: Any = self._state
+        seq = self._seq
+        persisted = []
+        for event, value, tags, stored, fold in ready:
+            state = fold(state, event)
+            if not isinstance(state, machine.state_type):
+                raise machine.no_state(f"the fold of {type(event).__name__}", state)
+            seq += 1
+            persisted.append(_new_persisted((seq, event, value, tags, stored)))
+        self._state = state
+        self._seq = seq
+        self._events += persisted
+
+    def _note(self, event: Any) -> None:
+        """Persists an event of kstate's own."""
+        if not self._open or self._deleted:
+            raise KStateError(self._why_not())
+        machine = self._machine
+        if len(self._events) >= machine.max_events:
+            raise KStateError(self._too_many())
+        value = machine.encode_event(event)
+        self._state = machine.fold(self.persist_id, self._state, event)
+        self._seq += 1
+        self._events.append(Persisted(self._seq, event, value, (), type(event)))
 
     def send(self, processor: Any, persist_id: str, command: Command[Any]) -> None:
         """Sends a command to another entity in the same transaction: exactly once.
@@ -273,7 +327,7 @@ class Context(Generic[S]):
 
     def delete(self) -> None:
         """Persists the entity's last event: its state starts anew, its seqs go on."""
-        self.persist(Deleted())
+        self._note(Deleted())
         self._deleted = True
 
     def _too_many(self) -> str:
@@ -303,5 +357,5 @@ def execute(context: Context[Any], command: Any) -> Any:
                 context._event_seq = persisted.seq
                 reaction(context, persisted.event)
     if context._sent and not context._events:
-        context.persist(Noted())
+        context._note(Noted())
     return reply

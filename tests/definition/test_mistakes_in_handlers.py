@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from definition_tools import Do, Done, Good, State, Unfolded, mistakes
 
-from kstate import Context, Processor, command, event, reaction
+from kstate import Context, Deleted, Processor, command, event, reaction
+from kstate.core.messages import Erase
 
 # -- handlers --------------------------------------------------------------------------------------
 
@@ -102,6 +103,30 @@ def test_an_annotation_that_names_no_class() -> None:
     (mistake,) = mistakes(define)
     assert mistake.startswith("Bad.go: cmd is annotated ")
     assert mistake.endswith(": name one class")
+
+
+def test_messages_of_kstates_own() -> None:
+    def define() -> None:
+        class Bad(Good):
+            name = "bad"
+
+            @command
+            def erase(self, ctx: Context[State], cmd: Erase) -> int:
+                return 1
+
+            @event
+            def gone(self, state: State, event: Deleted) -> State:
+                return state
+
+            @reaction
+            def mourn(self, ctx: Context[State], event: Deleted) -> None:
+                pass
+
+    assert mistakes(define) == [
+        "Bad.erase: Erase is kstate's own: it is handled by kstate alone",
+        "Bad.gone: Deleted is kstate's own: it is handled by kstate alone",
+        "Bad.mourn: Deleted is kstate's own: it is handled by kstate alone",
+    ]
 
 
 def test_an_annotation_that_cannot_be_resolved() -> None:
