@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,19 @@ def test_the_short_form_runs_both_loops_and_finds_their_records_the_same(bootstr
     assert "5,000 casts: the same records, byte for byte" in done.stdout
     assert "5,000 calls: the same records, byte for byte" in done.stdout
     assert "p99, ms" in done.stdout
+
+
+def test_the_benchmark_of_the_embedded_log_tells_where_the_time_of_a_command_goes() -> None:
+    few = ["--commands", "2000", "--ids", "50", "--runs", "1", "--round-trips", "5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.embedded", *few],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for part in ("poll", "decode", "handler, folds, reactions", "encode", "commit", "store"):
+        (row,) = re.findall(rf"^\| – {part} \| (\d+\.\d) \| (\d+\.\d) \|$", done.stdout, re.M)
+        assert all(float(each) >= 0 for each in row)
+    assert re.search(r"one call at a time: p50 \d+\.\d ms, p99 \d+\.\d ms", done.stdout)
 
 
 def short_form(program: str, bootstrap: str) -> str:
