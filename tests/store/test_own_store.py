@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,8 @@ def cupboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "[kstate.stores]\ncupboard = own_cupboard:Cupboard\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    import own_cupboard
-
-    return own_cupboard
+    monkeypatch.delitem(sys.modules, "own_cupboard", raising=False)
+    return importlib.import_module("own_cupboard")
 
 
 def test_a_worker_keeps_its_snapshots_where_its_setting_says(world: World, cupboard: Any) -> None:
