@@ -255,6 +255,15 @@ class AsyncEvents:
         """See `kstate.query.facade.Events.all`."""
         return _stepped(lambda stop: self._client.journal(processor).all(stop=stop, **selection))
 
+    def ids(self, processor: ProcessorRef, *, live: bool = False) -> AsyncIterator[str]:
+        """See `kstate.query.facade.Events.ids`."""
+
+        def begin(stop: Callable[[], bool]) -> Iterator[str]:
+            journal = self._client.journal(processor)
+            return journal.live_ids(stop=stop) if live else (each for each in journal.ids())
+
+        return _stepped(begin)
+
     async def wait_for(self, processor: ProcessorRef, position: str, timeout: float = 10.0) -> None:
         """See `kstate.query.facade.Events.wait_for`."""
         await asyncio.to_thread(self._client.events.wait_for, processor, position, timeout)

@@ -24,7 +24,6 @@ from kstate.core.messages import Command, GetState, Headers, Record, Write
 from kstate.core.topics import Topics
 from kstate.errors import (
     CallTimeout,
-    ConfigError,
     KStateError,
     ProcessorAbsent,
 )
@@ -283,11 +282,7 @@ class Client(Upkeep):
         if at_seq is None and at is None:
             with telling_of_state(processor, persist_id, timeout):
                 return self.call(processor, persist_id, GetState(), timeout=timeout)
-        point = point_of(at_seq, at)
-        seq, state = self.states(processor).at(persist_id, point)
-        if point.seq is not None and seq < point.seq:
-            raise ConfigError(f"{persist_id!r} is at seq {seq}, it has no seq {point.seq} yet")
-        return state
+        return self.states(processor).then(persist_id, point_of(at_seq, at))
 
     def history(
         self,

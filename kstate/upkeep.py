@@ -24,8 +24,8 @@ def rebuild(
 
     While workers run, they do it (`Client.rebuild`), within ``timeout_s``.  Otherwise this process
     takes a seat in the group for it, for as long as it takes.  ``watch`` gets the partitions that
-    are done, and how many there are, now and then.  An entity whose first events were removed keeps its
-    snapshot.  Raises `ProcessorAbsent`; `RebuildTimeout`; `CommandFailed` from a worker, or
+    are done, and how many there are, now and then.  An entity whose first events were removed keeps
+    its snapshot.  Raises `ProcessorAbsent`; `RebuildTimeout`; `CommandFailed` from a worker, or
     `JournalError` from this process, when the journal cannot be folded; `LogError` when a worker
     comes in between.
     """

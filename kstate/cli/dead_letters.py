@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ import click
 
 from kstate.cli.options import common, examples, json_flag, opened, reference, timeout
 from kstate.cli.output import as_json, line, moment, plain
+from kstate.cli.progress import QUIET_S, progress
 from kstate.cli.reading import committed
 from kstate.config import Config
 from kstate.core.envelope import derived_command_id
@@ -83,17 +84,25 @@ def dead_letters(
         if retry is not None:
             line(sent_again(log, topics, retry, timeout), at_once=True)
             return
-        for letter in listed(log, topics, limit):
+        size = sum(each.end - each.start for each in _ends(log, topics).values())
+        with progress("dead letters", size, pauses=True, after_s=QUIET_S) as shown:
+            letters = listed(log, topics, limit, shown.advance)
+        for letter in letters:
             line(as_json(asdict(letter)) if as_jsons else _text(letter))
     finally:
         log.close()
 
 
-def listed(log: Log, topics: Topics, limit: int | None = None) -> list[Letter]:
+def listed(
+    log: Log,
+    topics: Topics,
+    limit: int | None = None,
+    watch: Callable[[int], object] | None = None,
+) -> list[Letter]:
     """The dead letters of a processor, the oldest first; with ``limit`` the newest so many."""
     found = (
         ((record.timestamp, record.partition, record.offset), _letter(record))
-        for record in _all(log, topics)
+        for record in _all(log, topics, watch)
     )
     kept = sorted(found) if limit is None else sorted(heapq.nlargest(limit, found))
     return [letter for _, letter in kept]
@@ -126,9 +135,9 @@ def _ends(log: Log, topics: Topics) -> Mapping[int, Ends]:
     return log.ends(topics.dead_letters)
 
 
-def _all(log: Log, topics: Topics) -> Iterator[Record]:
+def _all(log: Log, topics: Topics, watch: Callable[[int], object] | None) -> Iterator[Record]:
     _ends(log, topics)
-    return committed(log, topics.dead_letters)
+    return committed(log, topics.dead_letters, watch=watch)
 
 
 def _at(log: Log, topics: Topics, position: str) -> Record:

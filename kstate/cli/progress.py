@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PERIOD_S = 5.0
+QUIET_S = 1.0
+"""How long a question that is mostly answered at once may take before a bar is shown."""
 
 
 class Shown(Protocol):
@@ -27,18 +29,18 @@ class Shown(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int, pauses: bool = False) -> Iterator[Shown]:
+def progress(title: str, total: int, pauses: bool = False, after_s: float = 0.0) -> Iterator[Shown]:
     """Shows work of about ``total`` units.
 
     ``pauses``: long stretches print nothing, so that a bar is of use in between where the output
-    is the same terminal.
+    is the same terminal.  A bar comes when nothing was printed for ``after_s`` seconds.
     """
     if not sys.stderr.isatty():
         yield _Lines(title, total)
     elif sys.stdout.isatty() and not pauses:
         yield _Nothing()  # what is printed shows how far it is
     else:
-        with _bar(title, total) as bar:
+        with _bar(title, total, after_s) as bar:
             yield bar
 
 
@@ -53,22 +55,26 @@ class _Nothing:
 class _Bar:
     """Gone while lines are printed on the same terminal, back when work goes on."""
 
-    def __init__(self, shown: Progress, task: TaskID) -> None:
+    def __init__(self, shown: Progress, task: TaskID, after_s: float) -> None:
         self._shown = shown
         self._task = task
+        self._after_s = after_s
+        self._quiet_since = time.monotonic()
         self._same_screen = sys.stdout.isatty()
 
     def advance(self, count: int) -> None:
-        self._shown.start()
+        if time.monotonic() - self._quiet_since >= self._after_s:
+            self._shown.start()
         self._shown.advance(self._task, count)
 
     def clear(self) -> None:
         if self._same_screen:
             self._shown.stop()
+            self._quiet_since = time.monotonic()
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[_Bar]:
+def _bar(title: str, total: int, after_s: float) -> Iterator[_Bar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -87,7 +93,7 @@ def _bar(title: str, total: int) -> Iterator[_Bar]:
         def render(self, task: Task) -> Text:
             return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
 
-    with Progress(
+    shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -97,8 +103,11 @@ def _bar(title: str, total: int) -> Iterator[_Bar]:
         transient=True,
         redirect_stdout=False,  # the data would go where the bar is
         redirect_stderr=False,
-    ) as shown:
-        yield _Bar(shown, shown.add_task(title, total=total))
+    )
+    try:
+        yield _Bar(shown, shown.add_task(title, total=total), after_s)
+    finally:
+        shown.stop()
 
 
 class _Lines:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from typing import Unpack
+from datetime import datetime
+from typing import TypedDict, Unpack
 
 import click
 
 from kstate.cli.options import Time, common, connected, examples, json_flag, reference
 from kstate.cli.output import as_json, event_line, line
+from kstate.cli.progress import QUIET_S, progress
 from kstate.config import Config
 from kstate.query.wanted import Selection
 
@@ -71,26 +73,41 @@ def query(
     _check(persist_id is not None, ids, seqs, given)
     processor = reference(target, config)
     with connected(config) as client:
-        if ids:
-            for each in itertools.islice(client.ids(processor), limit):
-                line(as_json(each) if as_jsons else each)
-            return
+        journal = client.journal(processor)
         live = "live" in given
-        if persist_id is None:
-            found = client.events.all(processor, **selection)
-        else:
-            found = client.events.by_id(
-                processor,
-                persist_id,
-                from_seq=from_seq or 1,
-                to_seq=to_seq,
-                since=selection.get("since"),
-                after=selection.get("after"),
-                live=live,
-            )
-        at_once = live or sys.stdout.isatty()
-        for stored in itertools.islice(found, limit):
-            line(event_line(stored, as_jsons), at_once)
+        # what is there is read through: who waits for what comes knows of no end
+        total = 0 if live else journal.size(persist_id, **_beginning(selection))
+        with progress("journal records", total, pauses=True, after_s=QUIET_S) as shown:
+            if not live:
+                journal.watch = shown.advance
+            if ids:
+                exist = journal.live_ids() if live else journal.ids()
+                texts = (as_json(each) if as_jsons else each for each in exist)
+            elif persist_id is None:
+                texts = (event_line(each, as_jsons) for each in journal.all(**selection))
+            else:
+                found = journal.by_id(
+                    persist_id,
+                    from_seq=from_seq or 1,
+                    to_seq=to_seq,
+                    live=live,
+                    **_beginning(selection),
+                )
+                texts = (event_line(each, as_jsons) for each in found)
+            at_once = live or sys.stdout.isatty()
+            for text in itertools.islice(texts, limit):
+                shown.clear()
+                line(text, at_once)
+
+
+class _Beginning(TypedDict):
+    after: str | None
+    since: datetime | None
+
+
+def _beginning(selection: Selection) -> _Beginning:
+    """Where a query begins to read."""
+    return {"after": selection.get("after"), "since": selection.get("since")}
 
 
 def _check(by_id: bool, ids: bool, seqs: bool, given: set[str]) -> None:
@@ -101,8 +118,8 @@ def _check(by_id: bool, ids: bool, seqs: bool, given: set[str]) -> None:
         raise click.UsageError("--from-seq and --to-seq go with --id")
     if by_id and given - _OF_ONE_ID:
         raise click.UsageError(f"--id takes no {_OPTIONS[min(given - _OF_ONE_ID)]}")
-    if ids and given:
-        raise click.UsageError(f"--ids takes no {_OPTIONS[min(given)]}")
+    if ids and given - {"live"}:
+        raise click.UsageError(f"--ids takes no {_OPTIONS[min(given - {'live'})]}")
 
 
 _OF_ONE_ID = {"since", "after", "live"}

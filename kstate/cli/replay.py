@@ -200,7 +200,7 @@ def replay(
             elif avro is not None:
                 write_files(config, client, processor, journal, ids, avro, wanted.holds_record)
             elif fold:
-                _print(_states(client, processor, ids, wanted, as_jsons), shown)
+                _print(_states(client, processor, ids, wanted, as_jsons, shown), shown)
             else:
                 _print(_events(journal, ids, wanted, as_jsons, as_csv), shown)
 
@@ -251,9 +251,15 @@ def _events(
 
 
 def _states(
-    client: Client, processor: ProcessorRef, ids: tuple[str, ...], wanted: Range, as_jsons: bool
+    client: Client,
+    processor: ProcessorRef,
+    ids: tuple[str, ...],
+    wanted: Range,
+    as_jsons: bool,
+    shown: Shown,
 ) -> Iterator[str]:
     states = client.states(processor)
+    states.tell(shown.advance)
     machine = client.machine(processor)
     end = None if wanted.to_seq is None else Point(seq=wanted.to_seq)
     for persist_id in ids:

@@ -8,6 +8,7 @@ import click
 
 from kstate.cli.options import code_of, common, connected, examples, json_flag, reference, timeout
 from kstate.cli.output import line, show
+from kstate.cli.progress import QUIET_S, progress
 from kstate.cli.replay_forms import Steps
 from kstate.cli.waiting import Patience, client_for
 from kstate.config import Config
@@ -79,13 +80,23 @@ def state(
     if start is not None:
         _steps(config, target, persist_id, start, end, as_jsons)
     elif end is not None:
-        with connected(config) as client:
-            show(client.state(code_of(target, config), persist_id, at=end), as_jsons)
+        _then(config, target, persist_id, end, as_jsons)
     else:
         patience = Patience(timeout)
         processor = reference(target, config)
         with client_for(config, processor, patience) as client:
             show(client.state(processor, persist_id, timeout=patience.left_s), as_jsons)
+
+
+def _then(config: Config, target: str, persist_id: str, at: Point, as_jsons: bool) -> None:
+    with connected(config) as client:
+        processor = code_of(target, config)
+        states = client.states(processor)
+        size = client.journal(processor).size(persist_id)
+        with progress("journal records", size, pauses=True, after_s=QUIET_S) as shown:
+            states.tell(shown.advance)
+            found = states.then(persist_id, at)
+    show(found, as_jsons)
 
 
 def _steps(
@@ -94,8 +105,13 @@ def _steps(
     with connected(config) as client:
         processor = code_of(target, config)
         states = client.states(processor)
-        seq, before = states.at(persist_id, start)
-        steps = Steps(as_jsons, before)
-        line(steps.beginning(persist_id, seq, before))
-        for stored, after in states.steps(persist_id, start, end):
-            line(steps.line(stored, after))
+        size = 3 * client.journal(processor).size(persist_id)  # it is read for each of three things
+        with progress("journal records", size, pauses=True, after_s=QUIET_S) as shown:
+            states.tell(shown.advance)
+            seq, before = states.at(persist_id, start)
+            steps = Steps(as_jsons, before)
+            shown.clear()
+            line(steps.beginning(persist_id, seq, before))
+            for stored, after in states.steps(persist_id, start, end):
+                shown.clear()
+                line(steps.line(stored, after))

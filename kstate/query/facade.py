@@ -68,6 +68,12 @@ class Events:
         """
         return self._journal_of(processor).all(stop=self._stop, **selection)
 
+    def ids(self, processor: ProcessorRef, *, live: bool = False) -> Iterator[str]:
+        """The persist ids that have events and were not deleted, sorted; with ``live`` further
+        ones as they come to exist, and those that begin anew after they were deleted."""
+        journal = self._journal_of(processor)
+        return journal.live_ids(stop=self._stop) if live else iter(journal.ids())
+
     def wait_for(self, processor: ProcessorRef, position: str, timeout: float = 10.0) -> None:
         """Returns once every query can see the events of a command answered with this position;
         see `Client.call_with_position`.  Raises `LogUnavailable` after ``timeout`` seconds."""

@@ -94,10 +94,10 @@ class Index:
         return self._found(starts, self.catch_up(watch), wanted)
 
     def in_time_order(
-        self, starts: Mapping[int, int], wanted: Wanted
+        self, starts: Mapping[int, int], wanted: Wanted, watch: Watch | None = None
     ) -> list[Iterator[StoredEvent]]:
         """`current` of each partition by itself, to be merged."""
-        ends = self.catch_up()
+        ends = self.catch_up(watch)
         return [self._found({p: start}, ends, wanted) for p, start in starts.items()]
 
     def held(self) -> dict[int, Held]:

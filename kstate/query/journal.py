@@ -124,6 +124,24 @@ class Journal:
             alive[match.key] = match.type != DELETED
         return sorted(key.decode() for key, yes in alive.items() if yes)
 
+    def live_ids(self, *, stop: Stop | None = None) -> Iterator[str]:
+        """`ids`, and then each that comes to exist, once, until ``stop`` is true; one that was
+        deleted is told again when it begins anew."""
+        starts = self.beginning()
+        known: dict[bytes, bool] = {}
+        for match in self.current(starts, Wanted()):
+            known[match.key] = match.type != DELETED
+            starts[match.partition] = match.offset + 1
+        yield from sorted(key.decode() for key, alive in known.items() if alive)
+        exist = {key for key, alive in known.items() if alive}
+        del known
+        for match in self._found(starts, Wanted(), True, stop):
+            if match.type == DELETED:
+                exist.discard(match.key)
+            elif match.key not in exist:
+                exist.add(match.key)
+                yield match.persist_id
+
     def wait_for(self, position: str, timeout_s: float) -> None:
         """Returns once every query, live ones and those of others too, can see the events of the
         command that was answered with this position.
@@ -148,15 +166,20 @@ class Journal:
             raise TopicError(missing(self.topics))
         return info.partitions
 
-    def size(self, persist_id: str | None = None) -> int:
-        """About how many records the journal has, or the partition of a persist id: offsets from
-        start to end."""
-        count = self.partitions()
+    def size(
+        self,
+        persist_id: str | None = None,
+        *,
+        after: str | None = None,
+        since: datetime | None = None,
+    ) -> int:
+        """About how many records the journal has, or the partition of a persist id, behind a
+        position or from a time on: offsets from there to the end."""
+        starts = self._since(self._resume(after)[0], since)
         ends = self.log.ends(self.topics.journal)
         if persist_id is not None:
-            partition = partition_for(encode_persist_id(persist_id), count)
-            ends = {partition: ends[partition]}
-        return sum(each.end - each.start for each in ends.values())
+            starts = {partition: starts[partition] for partition in self.of_id(persist_id)[0]}
+        return sum(max(0, ends[p].end - max(ends[p].start, at)) for p, at in starts.items())
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -168,8 +191,8 @@ class Journal:
 
     def _in_time_order(self, starts: Mapping[int, int], wanted: Wanted) -> Iterator[StoredEvent]:
         if self._index is not None and not wanted.everything:
-            return scan.merged(self._index.in_time_order(starts, wanted), starts)
-        return scan.in_time_order(self.log, self.topics.journal, starts, wanted)
+            return scan.merged(self._index.in_time_order(starts, wanted, self.watch), starts)
+        return scan.in_time_order(self.log, self.topics.journal, starts, wanted, self.watch)
 
     def beginning(self) -> dict[int, int]:
         """The first offset of each partition."""

@@ -154,13 +154,18 @@ def _chunks(
 
 
 def in_time_order(
-    log: Log, topic: str, starts: Mapping[int, int], wanted: Wanted
+    log: Log,
+    topic: str,
+    starts: Mapping[int, int],
+    wanted: Wanted,
+    watch: Watch | None = None,
 ) -> Iterator[StoredEvent]:
     """`current`, merged across partitions by the events' times.
 
     Each partition has a reader of its own: only the one that is next is read on.
     """
-    return merged([current(log, topic, {p: start}, wanted) for p, start in starts.items()], starts)
+    found = [current(log, topic, {p: start}, wanted, watch) for p, start in starts.items()]
+    return merged(found, starts)
 
 
 def merged(

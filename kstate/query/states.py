@@ -11,11 +11,11 @@ from kstate.core.entity import Entity
 from kstate.core.messages import Record, Snapshot
 from kstate.core.replay import fold_event
 from kstate.core.topics import encode_persist_id
-from kstate.errors import DecodeError, JournalError
+from kstate.errors import ConfigError, DecodeError, JournalError
 from kstate.query.events import StoredEvent, stored_events
 from kstate.query.journal import Journal
 from kstate.query.points import Point
-from kstate.query.scan import records
+from kstate.query.scan import Watch, records
 from kstate.query.wanted import Wanted
 
 
@@ -39,6 +39,10 @@ class States:
         self._machine = machine
         self._messages = messages
 
+    def tell(self, watch: Watch) -> None:
+        """Calls ``watch`` with the number of journal records read, chunk by chunk."""
+        self._journal.watch = watch
+
     def at(self, persist_id: str, point: Point) -> tuple[int, Any]:
         """The state at a point, and the seq it is of: of the last event up to there.
 
@@ -50,6 +54,13 @@ class States:
             fold(match)
         fold.check()
         return fold.entity.seq, fold.entity.state
+
+    def then(self, persist_id: str, point: Point) -> Any:
+        """The state at a point; raises as `at`, and `ConfigError` for a seq that is not there."""
+        seq, state = self.at(persist_id, point)
+        if point.seq is not None and seq < point.seq:
+            raise ConfigError(f"{persist_id!r} is at seq {seq}, it has no seq {point.seq} yet")
+        return state
 
     def steps(
         self, persist_id: str, start: Point | None = None, end: Point | None = None

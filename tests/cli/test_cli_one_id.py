@@ -54,3 +54,9 @@ def test_a_position_that_is_none_is_refused(filled: Shell) -> None:
     result = filled("query", "shop", "--id", "o-1", "--after", "here")
     assert result.exit_code == 3
     assert "it looks like 0:17,1:4" in result.stderr
+
+
+def test_the_ids_can_be_followed(filled: Shell) -> None:
+    result = filled("query", "shop", "--ids", "--follow", "--limit", "2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "o-1\no-2\n"

@@ -101,7 +101,7 @@ def test_a_followed_query_prints_what_comes(filled: Shell) -> None:
     "arguments",
     [
         ("--id", "a", "--tag", "b"),
-        ("--ids", "--follow"),
+        ("--ids", "--since", "2026-03-01"),
         ("--from-seq", "1"),
         ("--ids", "--to-seq", "1"),
         ("--id", "a", "--from-seq", "0"),
