@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from demo.worker_process import WorkerProcess
+from demo.worker_process import STOP_S, WorkerProcess
 from kstate.errors import LogUnavailable
 
 PATIENCE_S = 60.0
@@ -83,9 +83,20 @@ class Victim(WorkerProcess):
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self.check()
 
+    def tell(self, what: signal.Signals) -> None:
+        """Sends a signal; one that stands still gets it when it goes on."""
+        os.kill(self._running().pid, what)
+
+    def end(self) -> int:
+        """SIGTERM to one that stands still, which gets it the moment it goes on; its exit code."""
+        self.tell(signal.SIGTERM)
+        self.thaw()
+        process, self._process = self._running(), None
+        return process.wait(STOP_S)
+
     def thaw(self) -> None:
         """SIGCONT."""
-        os.kill(self._running().pid, signal.SIGCONT)
+        self.tell(signal.SIGCONT)
 
     def stop(self) -> int | None:
         if self._process is not None and self._process.poll() is None:

@@ -1,4 +1,4 @@
-"""A worker that stood still for longer than its group keeps a seat, and then goes on."""
+"""A worker that is stopped: for longer than its group keeps a seat, or for good."""
 
 from __future__ import annotations
 
@@ -106,6 +106,15 @@ class Stage:
             return None
         return partition, offset
 
+    def in_a_transaction(self, worker: Victim) -> bool:
+        """Whether a transaction is open on the journal in a partition of the worker's."""
+        ends = self.log.ends(self.topics.journal)
+        owners = self.log.owners(self.topics.group, self.topics.commands)
+        return any(
+            each.stable < each.end and owners[partition] == worker.instance
+            for partition, each in ends.items()
+        )
+
 
 @pytest.fixture
 def stage(bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
@@ -165,16 +174,8 @@ def test_a_worker_stopped_in_a_transaction_beyond_its_session_writes_nothing_of_
 ) -> None:
     first, second = stage.workers
 
-    def in_a_transaction() -> bool:
-        ends = stage.log.ends(stage.topics.journal)
-        owners = stage.log.owners(stage.topics.group, stage.topics.commands)
-        return any(
-            each.stable < each.end and owners[partition] == first.instance
-            for partition, each in ends.items()
-        )
-
     stage.send(400)
-    stage.freeze(first, in_a_transaction)
+    stage.freeze(first, lambda: stage.in_a_transaction(first))
     owners = stage.log.owners(stage.topics.group, stage.topics.commands)
     (partition,) = (each for each, owner in owners.items() if owner == first.instance)
 
@@ -186,4 +187,22 @@ def test_a_worker_stopped_in_a_transaction_beyond_its_session_writes_nothing_of_
     stage.until(lambda: "seat lost" in first.said(), "the worker learned that its seat is lost")
     works_again(stage, first)
 
+    check_the_journal(stage)
+
+
+def test_a_worker_told_to_end_in_a_transaction_ends_it_and_leaves(stage: Stage) -> None:
+    first, second = stage.workers
+    stage.send(400)
+    stage.freeze(first, lambda: stage.in_a_transaction(first))
+    assert first.end() == 0
+    assert "aborted" not in first.said()
+    assert "seat lost" not in first.said()
+
+    stage.workers.remove(first)
+    stage.until(
+        lambda: (
+            stage.all_processed() and {stage.progress(p)[1] for p in (0, 1)} == {second.instance}
+        ),
+        "the other worker did what was left",
+    )
     check_the_journal(stage)
