@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from kstate.errors import ConfigError
+
+_SOURCE = re.compile(r"(\d{1,9}):(-1|\d{1,18})", re.ASCII)
 
 
 class Skip(NamedTuple):
@@ -50,14 +53,15 @@ def parse_position(text: str, partitions: int) -> tuple[dict[int, int], dict[int
     return positions, skips
 
 
-def parse_source(text: str, partitions: int) -> tuple[int, int]:
+def parse_source(text: str, partitions: int | None = None) -> tuple[int, int]:
     """The position a command was answered with, ``3:117``: partition, and offset of the command
-    that wrote the newest event there; raises `ConfigError`."""
-    partition, _, offset = text.partition(":")
-    if not (partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+    that wrote the newest event there, -1 before the first; raises `ConfigError`."""
+    found = _SOURCE.fullmatch(text)
+    if found is None:
         raise ConfigError(f"{text!r} is no position of an answer: it looks like 3:117")
-    if int(partition) >= partitions:
+    partition, offset = map(int, found.groups())
+    if partitions is not None and partition >= partitions:
         raise ConfigError(
             f"the position {text!r} is not of this journal of {partitions} partitions"
         )
-    return int(partition), int(offset)
+    return partition, offset

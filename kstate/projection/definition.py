@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from kstate.errors import ConfigError
 from kstate.processor import Processor
@@ -70,18 +70,36 @@ class Projection:
             _check_tables(look)
             cls.__kstate_handlers__ = look.done()
 
+    @overload
     @classmethod
     def wait_for(
-        cls, partition: int, source: int, timeout: float = 10.0, *, database: str | None = None
+        cls, position: str, /, *, timeout: float = ..., database: str | None = ...
+    ) -> None: ...
+
+    @overload
+    @classmethod
+    def wait_for(
+        cls, partition: int, source: int, timeout: float = ..., *, database: str | None = ...
+    ) -> None: ...
+
+    @classmethod
+    def wait_for(
+        cls,
+        partition: str | int,
+        source: int | None = None,
+        timeout: float = 10.0,
+        *,
+        database: str | None = None,
     ) -> None:
-        """Returns when the rows show what the command at offset ``source`` of this partition did.
+        """Returns when the rows show what a command did that was answered with this position.
 
-        Both numbers are the position of an answer (``3:117``).  Raises `ProjectionLate` after
-        ``timeout`` seconds.
+        It is given as it is (``"3:117"``), or as its two numbers, the partition and the offset of
+        the command there.  Raises `ProjectionLate` after ``timeout`` seconds, and `ConfigError`
+        for what is no position of an answer.
         """
-        from kstate.projection.waiting import wait_for
+        from kstate.projection.waiting import place_of, wait_for
 
-        wait_for(cls, partition, source, timeout, database=database)
+        wait_for(cls, *place_of(partition, source), timeout, database=database)
 
 
 def url_of(projection: type[Projection], database: str | None = None) -> str:

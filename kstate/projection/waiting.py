@@ -7,7 +7,8 @@ import time
 
 from sqlalchemy import Connection, inspect, select
 
-from kstate.errors import ProjectionLate
+from kstate.core.positions import parse_source
+from kstate.errors import ConfigError, ProjectionLate
 from kstate.projection.database import Database
 from kstate.projection.definition import Projection, url_of
 from kstate.projection.ledger import OFFSETS
@@ -41,6 +42,17 @@ def wait_for(
                 "status), or wait longer"
             )
         time.sleep(LOOK_S)
+
+
+def place_of(position: str | int, source: int | None) -> tuple[int, int]:
+    """Partition and offset, given as one text or as two numbers; raises `ConfigError`."""
+    if isinstance(position, str) and source is None:
+        return parse_source(position)
+    if isinstance(position, str) or source is None:
+        raise ConfigError(
+            "give the position of an answer, like 3:117, or its two numbers: partition and offset"
+        )
+    return position, source
 
 
 def seen_source(database: Database, name: str, partition: int) -> int:
