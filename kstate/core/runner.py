@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from kstate.core.batch import Batch, CommittedEvent, Fault
@@ -16,6 +17,9 @@ from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLa
 
 NEVER = 2**63
 """More events than an entity will have."""
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+PLAIN: dict[Any, type] = {None: type(None), type(None): type(None), bool: bool, int: int}
+"""Replies that nobody asked for are checked by a look alone where they are one of these."""
 
 
 class Failed(Exception):
@@ -62,6 +66,11 @@ class Runner:
         self._policy = machine.policy
         self._every = machine.definition.snapshot_every or NEVER
         self._encode_reply = machine.codec.encode_reply
+        self._plain = {
+            each: PLAIN[reply]
+            for each, reply in machine.definition.replies.items()
+            if isinstance(reply, Hashable) and reply in PLAIN
+        }
         self._decode = machine.codec.decode_command
 
     def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Entity) -> None:
@@ -113,12 +122,12 @@ class Runner:
         try:
             reply = execute(context, command)
             if route is not None:
-                value = self._encode_reply(type(command), reply)
-                if len(value) > self._max_bytes:
-                    raise RecordTooLarge(
-                        f"the reply to {type(command).__name__}", len(value), self._max_bytes
-                    )
+                value = self._reply(command, reply)
                 kept = value if len(value) <= self._kept_bytes else None
+            elif type(reply) is not self._plain.get(type(command)) or (
+                type(reply) is int and not MIN_INT <= reply <= MAX_INT
+            ):
+                self._reply(command, reply)  # whether anyone asks must not decide what happens
             recent = new_recent((context._seq, batch.now, kept))
             # before its first event an entity is what `init` makes of it: there is nothing to save
             if (context._save or context._deleted) and context._seq:
@@ -151,6 +160,15 @@ class Runner:
             batch.counts.replies += 1
         elif envelope.reply_to is not None:
             batch.counts.replies_refused += 1
+
+    def _reply(self, command: Any, reply: Any) -> bytes:
+        """A reply, encoded; raises `EncodeError`."""
+        value = self._encode_reply(type(command), reply)
+        if len(value) > self._max_bytes:
+            raise RecordTooLarge(
+                f"the reply to {type(command).__name__}", len(value), self._max_bytes
+            )
+        return value
 
     def _stage(
         self,

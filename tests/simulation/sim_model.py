@@ -218,7 +218,7 @@ class Model:
             "Give": -told.get("n", 0),
             "Look": 0,
         }.get(kind)
-        return order.asks and change is not None and thing.total + change > LARGEST
+        return change is not None and thing.total + change > LARGEST
 
     def _persist(self, order: Order, thing: Thing, kind: str, n: int) -> None:
         thing.seq += 1
