@@ -15,7 +15,7 @@ from kstate.codec.forms import Form
 from kstate.codec.schemas import replace_file
 from kstate.codec.shapes import Array, Enumerated, Record, Shape, Table, Union, schema_of
 from kstate.codec.versions import Version, versions
-from kstate.codec.writers import parse
+from kstate.codec.writers import Written, parse
 from kstate.core.adapters import Adapter, EventAdapter, SnapshotAdapter, overrides
 
 
@@ -57,6 +57,14 @@ class _Page:
             yield from ("", "## Types inside")
             for shape in others:
                 yield from self._inner(shape)
+        past = self.versions.keys() - {form.type_name for form in self.forms}
+        if past:
+            yield from ("", "## Types of the past", "")
+            yield "Frozen, and no types of today's code: adapters read what is stored of them."
+            for type_name in sorted(past):
+                yield from ("", f"### {type_name}", "")
+                yield from self._frozen_fields(self.versions[type_name][-1])
+                yield from self._versions(type_name)
         adapters: list[Adapter] = [*definition.adapters, *definition.snapshot_adapters]
         if adapters:
             yield from ("", "## Adapters", "")
@@ -78,6 +86,10 @@ class _Page:
         if form.type_name in self.codec.journal_only:
             yield from ("It is only stored: an adapter puts it in the place of another event.", "")
         yield from self._versions(form.type_name)
+        reply = f"{form.type_name}.reply"
+        if any(each.path is not None and not each.today for each in self.versions.get(reply, ())):
+            yield from ("", "Its reply:", "")
+            yield from self._versions(reply)
 
     def _reply(self, command: Form) -> str:
         for form in self._of("reply"):
@@ -89,14 +101,14 @@ class _Page:
         return "nothing"
 
     def _fields(self, form: Form) -> Iterator[str]:
-        schema = form.written.follow(form.written.schema)
-        if not schema["fields"]:
-            yield from ("No fields.", "")
-            return
-        yield from ("| field | type | default |", "|---|---|---|")
-        for item in schema["fields"]:
-            yield _field(item, type_text(form.written, item["type"]))
-        yield ""
+        return _fields_of(form.written)
+
+    def _frozen_fields(self, version: Version) -> Iterator[str]:
+        """Those of a type without a class, as its file has them."""
+        if version.path is not None:
+            written = parse(json.loads(version.path.read_text("utf-8")))
+            if written.kind(written.follow(written.schema)) == "record":
+                yield from _fields_of(written)
 
     def _versions(self, type_name: str) -> Iterator[str]:
         yield from ("| version | fingerprint | |", "|---|---|---|")
@@ -151,6 +163,17 @@ class _Page:
             names = sorted(adapter.reads) if adapter.reads is not None else []
             text += f" Reads {', '.join(f'`{name}`' for name in names) or 'what is stored'}."
         yield text
+
+
+def _fields_of(written: Written) -> Iterator[str]:
+    fields = written.follow(written.schema)["fields"]
+    if not fields:
+        yield from ("No fields.", "")
+        return
+    yield from ("| field | type | default |", "|---|---|---|")
+    for item in fields:
+        yield _field(item, type_text(written, item["type"]))
+    yield ""
 
 
 def _field(item: Any, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from world import World
 
 from kstate.cli.main import kstate
 from kstate.codec.avro import AvroCodec
+from kstate.codec.pages import page
 from kstate.codec.schemas import check
 from kstate.processor import definition_of
+from kstate.wiring import load_processor
 
 TARGET = "bank_today:Bank"
 
@@ -44,6 +47,17 @@ def test_former_types_are_read_through_adapters_or_under_their_new_names() -> No
     for name in ("MoneyOut", "Viewed", "CardIn"):
         assert said[name] == f"{name} is read through adapters"
     assert "MoneyIn" in said
+
+
+def test_the_page_of_the_bank_tells_of_types_that_are_stored_and_no_longer_in_the_code() -> None:
+    text = page(AvroCodec(definition_of(load_processor(TARGET))), SCHEMAS)
+    past = text.partition("## Types of the past")[2].partition("\n## ")[0]
+    names = re.findall(r"^### (\w+)$", past, re.M)
+    assert {"CardIn", "MoneyOut", "Viewed"} <= set(names)
+    assert names == sorted(names)
+    money_out = past.partition("### MoneyOut\n")[2].partition("\n### ")[0]
+    assert "| `cents` | long |" in money_out
+    assert "[MoneyOut.avsc](MoneyOut.avsc)" in money_out
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
