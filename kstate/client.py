@@ -241,7 +241,11 @@ class Client(Upkeep):
 
     def wait(self, processor: ProcessorRef, call: Call, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
         """The result of a call to the processor that was begun; see `call`."""
-        return call.result_of(self._reply_to(call, timeout))
+        return self.answer(call, timeout).value
+
+    def answer(self, call: Call, timeout: float = DEFAULT_TIMEOUT_S) -> Answered[Any]:
+        """`wait`, with the position that readers elsewhere can wait for."""
+        return call.answered(self._reply_to(call, timeout))
 
     def _reply_to(self, call: Call, timeout: float) -> Record:
         try:

@@ -63,7 +63,7 @@ def _utf8(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 @common
 @_arguments
 @timeout("the processor and its reply")
-@json_flag("the reply as JSON")
+@json_flag("the reply and its position as JSON")
 def call(
     config: Config,
     target: str,
@@ -99,12 +99,12 @@ def call(
                 extra,
                 patience.left_s,
             )
-            reply = client.wait(processor, begun, patience.left_s)
+            reply, position = client.answer(begun, patience.left_s)
         except NotSent:
             raise
         except CallTimeout as error:  # what was left for the last step is not what was asked for
             raise CallTimeout(error.command_id, timeout) from None
-    show(reply, as_jsons)
+    show({"reply": reply, "position": position} if as_jsons else reply, as_jsons)
 
 
 @click.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from shells import Processes, Shell, shell_on
 from shop import Shop
-from world import World
+from world import World, header
 
 from kstate import Command, Context, Processor, command, event
 from kstate.client_commands import RESERVED_HEADERS
@@ -43,10 +44,22 @@ def test_a_record_is_printed_field_by_field(shell: Shell) -> None:
     assert result.stdout == 'name="two words" count=2 size=SMALL\n'
 
 
-def test_json_prints_the_reply_as_json(shell: Shell) -> None:
+def test_json_prints_the_reply_and_its_position(shell: Shell, world: World) -> None:
     items = '{"items": [{"name": "a", "count": 2, "size": "LARGE"}]}'
     result = shell("call", "shop", "o-1", "PutAll", "--fields", items, "--json")
-    assert json.loads(result.stdout) == {"name": "a", "count": 2, "size": "LARGE"}
+    told = json.loads(result.stdout)
+    assert told.keys() == {"reply", "position"}
+    assert told["reply"] == {"name": "a", "count": 2, "size": "LARGE"}
+    (event,) = world.journal(Shop)
+    assert told["position"] == header(event, "source")
+    world.client.events.wait_for(Shop, told["position"])
+
+
+@pytest.mark.parametrize("target", ["shop", "shop:Shop"])
+def test_json_of_a_single_value_has_the_position_too(shell: Shell, target: str) -> None:
+    told = json.loads(shell("call", target, "o-1", "Put", "count=5", "--json").stdout)
+    assert told["reply"] == 5
+    assert re.fullmatch(r"\d:\d+", told["position"])
 
 
 def test_a_nested_field_is_written_as_json(shell: Shell, world: World) -> None:
