@@ -47,6 +47,7 @@ class _Check:
     def run(self) -> Table:
         self._attributes()
         self._state()
+        self._init()
         for name, role in _roles(self.cls).items():
             self._method(name, role)
         if not self.table.commands:
@@ -75,7 +76,6 @@ class _Check:
             self.say(f'on_error is {cls.on_error!r}: write "dead_letter" or "stop"')
         self._keep()
         self._misspelt()
-        self._init()
         self._sends()
         self._adapters()
 
@@ -100,18 +100,6 @@ class _Check:
                 near = difflib.get_close_matches(name, names, 1, ALIKE)
                 if near:
                     self.say(f"{name} is no setting: did you mean {near[0]}? Else rename it")
-
-    def _init(self) -> None:
-        if "init" not in {name for base in self.cls.__mro__[:-1] for name in _own(base)}:
-            self.say("init is missing: write def init(self, persist_id), the state without events")
-            return
-        function, where = self.cls.init, f"{self.cls.__name__}.init"
-        if not inspect.isfunction(function):
-            self.say(f"{where} is no method: write def init(self, persist_id)")
-        elif not self._plain(where, function):
-            return
-        elif len(inspect.signature(function).parameters) != 2:
-            self.say(f"{where} does not have the parameters (self, persist_id)")
 
     def _sends(self) -> None:
         names = {getattr(self.cls, "name", "")}
@@ -158,7 +146,9 @@ class _Check:
         state = self._state_annotation()
         if isinstance(state, str | typing.ForwardRef):
             state = self._evaluate(state)
-        if state is None or isinstance(state, typing.TypeVar):
+            if state is None:
+                return
+        if state is None:
             self.say("its state is not named: derive it from Processor[TheState]")
             return
         if not (isinstance(state, type) and is_dataclass(state)):
@@ -186,10 +176,32 @@ class _Check:
         return None
 
     def _evaluate(self, name: str | typing.ForwardRef) -> Any:
+        """What a state written as text is; None when it is told that there is no such thing."""
         text = name if isinstance(name, str) else name.__forward_arg__
-        module = inspect.getmodule(self.cls)
-        scope = {**(vars(module) if module else {}), **self.localns}
-        return scope.get(text)
+        holder = type(self.cls.__name__, (), {"__annotations__": {"state": text}})
+        holder.__module__ = self.cls.__module__
+        hints = self._hints(f"Processor[{text!r}]", holder)
+        return None if hints is None else hints["state"]
+
+    def _init(self) -> None:
+        if "init" not in {name for base in self.cls.__mro__[:-1] for name in _own(base)}:
+            self.say("init is missing: write def init(self, persist_id), the state without events")
+            return
+        function, where = self.cls.init, f"{self.cls.__name__}.init"
+        if not inspect.isfunction(function):
+            self.say(f"{where} is no method: write def init(self, persist_id)")
+        elif not self._plain(where, function):
+            return
+        elif len(inspect.signature(function).parameters) != 2:
+            self.say(f"{where} does not have the parameters (self, persist_id)")
+        else:
+            state, hints = self.table.state_type, self._hints(where, function) or {}
+            hint = hints.get("return", state)
+            if state is not object and hint not in (state, Any) and not _is_variable(hint):
+                self.say(
+                    f"{where} is annotated to return {_title(hint)}: it makes the first state, "
+                    f"write -> {state.__name__}"
+                )
 
     @property
     def _namespace(self) -> str:
@@ -243,7 +255,7 @@ class _Check:
             return False
         return True
 
-    def _hints(self, where: str, function: Callable[..., Any]) -> dict[str, Any] | None:
+    def _hints(self, where: str, function: Any) -> dict[str, Any] | None:
         try:
             return typing.get_type_hints(function, localns=self.localns, include_extras=True)
         except (NameError, AttributeError, SyntaxError, TypeError) as error:
@@ -358,6 +370,10 @@ def _is_count(value: Any, least: int) -> bool:
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, _LISTS) and all(isinstance(each, str) for each in value)
+
+
+def _is_variable(hint: Any) -> bool:
+    return isinstance(hint, typing.TypeVar)
 
 
 def _same(left: Any, right: Any) -> bool:

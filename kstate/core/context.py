@@ -40,7 +40,6 @@ class Machine:
         self.codec = codec
         self.policy = policy
         self.name = definition.name
-        self.init = definition.init
         self.state_type: type[Any] = definition.state_type
         self.handlers = dict(definition.commands)
         self.folds = dict(definition.folds)
@@ -52,6 +51,13 @@ class Machine:
         self.encode_event = codec.encode_event
         self.max_events = policy.max_events
         self.max_value_bytes = policy.max_value_bytes
+
+    def init(self, persist_id: str) -> Any:
+        """The state of a persist id before its first event."""
+        state = self.definition.init(persist_id)
+        if not isinstance(state, self.state_type):
+            raise self.no_state("init", state)
+        return state
 
     def fold(self, persist_id: str, state: Any, event: Any) -> Any:
         """The state after ``event``: the same function live and in recovery."""

@@ -77,3 +77,20 @@ def test_a_recovery_for_which_no_first_state_can_be_made_stops(
     monkeypatch.setattr(Moody, "fails", True)
     with pytest.raises(KStateError, match="init raised for 'a': ValueError: not today"):
         bench.rebuilt()
+
+
+class Formless(Program):
+    """Its first state is none."""
+
+    def init(self, persist_id: str) -> Tally:
+        return None  # type: ignore[return-value]
+
+
+def test_an_init_that_makes_no_state_is_named() -> None:
+    bench = Bench(processor=Formless)
+    batch = bench.run(bench.put(Do((Step("persist", 2),))))
+    assert [str(fault.error) for fault in batch.faults] == [
+        "init in program returned NoneType, not Tally"
+    ]
+    assert batch.counts.dead_letters == 1
+    assert bench.shard.entities == {}

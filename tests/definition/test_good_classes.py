@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
+import definition_tools
 import pytest
 from world import World
 
@@ -289,3 +290,34 @@ def test_what_is_no_processor_is_said_to_be_none(thing: object) -> None:
         name_of(thing)  # type: ignore[arg-type]
     with pytest.raises(KStateError):
         definition_of(thing)  # type: ignore[arg-type]
+
+
+def test_a_state_may_be_named_by_a_text_with_its_module() -> None:
+    class Far(Processor["definition_tools.State"]):
+        name = "far"
+
+        def init(self, persist_id: str) -> definition_tools.State:
+            return definition_tools.State()
+
+        @command
+        def do(self, ctx: Context[definition_tools.State], cmd: definition_tools.Do) -> int:
+            return 1
+
+    assert definition_of(Far).state_type is definition_tools.State
+
+
+def test_init_may_be_annotated_with_what_a_subclass_names() -> None:
+    class Base(Processor[T], abstract=True):
+        first: T
+
+        def init(self, persist_id: str) -> T:
+            return self.first
+
+        @command
+        def do(self, ctx: Context[T], cmd: definition_tools.Do) -> int:
+            return 1
+
+    class Near(Base[definition_tools.State]):
+        name = "near"
+
+    assert definition_of(Near).state_type is definition_tools.State

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import definition_tools
 import pytest
 from definition_tools import Do, Good, State, Thawed, mistakes
 
 from kstate import Context, Processor, command
+
+assert definition_tools.State  # which a state written as text names
+
 
 # -- init and state --------------------------------------------------------------------------------
 
@@ -48,6 +52,50 @@ def test_init_with_other_parameters() -> None:
                 return State()
 
     assert mistakes(define) == ["Bad.init does not have the parameters (self, persist_id)"]
+
+
+def test_init_that_is_annotated_with_something_else() -> None:
+    def define() -> None:
+        class Bad(Good):
+            name = "bad"
+
+            def init(self, persist_id: str) -> int:  # type: ignore[override]
+                return 0
+
+    assert mistakes(define) == [
+        "Bad.init is annotated to return int: it makes the first state, write -> State"
+    ]
+
+
+def test_init_with_an_annotation_that_cannot_be_resolved() -> None:
+    def define() -> None:
+        class Bad(Good):
+            name = "bad"
+
+            def init(self, persist_id: str) -> Nowhere:  # type: ignore[name-defined] # noqa: F821
+                return State()
+
+    (mistake,) = mistakes(define)
+    assert mistake.startswith("Bad.init: an annotation cannot be resolved (name 'Nowhere'")
+
+
+def test_a_state_written_as_text_that_cannot_be_resolved() -> None:
+    def define() -> None:
+        class Bad(Processor["definition_tools.Nowhere"]):  # type: ignore[name-defined]
+            name = "bad"
+
+            def init(self, persist_id: str) -> State:
+                return State()
+
+            @command
+            def do(self, ctx: Context[State], cmd: Do) -> int:
+                return 1
+
+    (mistake,) = mistakes(define)
+    assert mistake == (
+        "Processor['definition_tools.Nowhere']: an annotation cannot be resolved (module "
+        "'definition_tools' has no attribute 'Nowhere'): define or import the name before Bad"
+    )
 
 
 def test_the_state_is_not_named() -> None:
