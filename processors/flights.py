@@ -16,7 +16,7 @@ LATE_MINUTES = 180
 class Departure(Command[int]):
     """One scheduled departure; the reply is the number of flights flown so far.
 
-    ``departed`` is None for a cancelled flight.  Delays in minutes (negative: early), distance in
+    ``departed`` is False for a cancelled flight.  Delays in minutes (negative: early), distance in
     miles, air time in minutes; None where the record has none.
     """
 
