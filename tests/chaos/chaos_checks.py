@@ -69,29 +69,39 @@ def told_states(what: str, found: Mapping[str, State], model: Model) -> Iterator
             yield f"{what}: {name} is {found.get(name)}, in the model {account.state}"
 
 
+def partition_of(path: Path) -> int:
+    """The partition that a local store is of."""
+    return int(path.stem.rpartition("-")[2])
+
+
 class StoreJudge:
     """Holds the workers' local stores against the snapshots topic and the model."""
 
     def __init__(self, records: Sequence[Record], schemas: Schemas, model: Model) -> None:
         self.stores = 0  # judged
         self.snapshots = 0
+        self.standby_snapshots = 0  # of them, in stores that were followed for others
         self._schemas = schemas
         self._model = model
         self._by_key: dict[tuple[int, bytes], list[Record]] = defaultdict(list)
         for record in records:
             self._by_key[record.partition, record.key or b""].append(record)
 
-    def violations(self, path: Path, topic: str, corrupted: bool) -> Iterator[str]:
+    def violations(
+        self, path: Path, topic: str, corrupted: bool, standby: bool = False
+    ) -> Iterator[str]:
         """What is wrong with a store, which no worker has open.
 
-        One that a fault has damaged, and nobody opened since, may say so.
+        One that a fault has damaged, and nobody opened since, may say so.  One at standby was kept
+        warm by a worker that did not own the partition; the same is asked of it.
         """
-        partition = int(path.stem.rpartition("-")[2])
+        what = "standby store" if standby else "store"
+        partition = partition_of(path)
         try:
             store = SqliteDictStore(path.parent).open(topic, partition)
         except StoreCorrupt as error:
             if not corrupted:
-                yield f"store: {error}"
+                yield f"{what}: {error}"
             return
         try:
             checkpoint = store.checkpoint()
@@ -100,13 +110,15 @@ class StoreJudge:
             held = dict(store.items())
         except StoreCorrupt as error:
             if not corrupted:
-                yield f"store: {error}"
+                yield f"{what}: {error}"
             return
         finally:
             store.close()
         self.stores += 1
         self.snapshots += len(held)
-        yield from self._judge(path, partition, held, checkpoint.snapshots_offset)
+        self.standby_snapshots += len(held) if standby else 0
+        for wrong in self._judge(path, partition, held, checkpoint.snapshots_offset):
+            yield f"{what}: {wrong}"
 
     def _judge(
         self, path: Path, partition: int, held: Mapping[bytes, bytes], end: int
@@ -120,15 +132,17 @@ class StoreJudge:
             ahead = [each.value for each in records if each.offset >= end]
             # a newer one, by which compaction removed those below, says nothing of them
             if below and held.get(key) not in (below[-1].value, *ahead):
-                yield f"store: {path.name} at {end} has another {key!r} than the topic"
+                yield f"{path.name} at {end} has another {key!r} than the topic"
         for key, value in held.items():
+            if (partition, key) not in self._by_key:
+                yield f"{path.name} holds {key!r}, which the topic has not in its partition"
             _, envelope = self._schemas.decode(value)
             _, state = self._schemas.decode(envelope["state"])
             account = self._model.accounts.get(key.decode())
             states = account.states if account else []
             seq = envelope["seq"]
             if seq >= len(states) or states[seq] != state_of(state):
-                yield f"store: {path.name} holds {state} of {key!r} at seq {seq}"
+                yield f"{path.name} holds {state} of {key!r} at seq {seq}"
 
 
 def vacuous(counts: Counter[str], model: Model, judge: StoreJudge) -> Iterator[str]:
@@ -144,3 +158,5 @@ def vacuous(counts: Counter[str], model: Model, judge: StoreJudge) -> Iterator[s
             yield f"vacuous: no command was {what}"
     if not judge.snapshots:
         yield "vacuous: no local store held a snapshot"
+    if not judge.standby_snapshots:
+        yield "vacuous: no standby store held a snapshot"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from confluent_kafka import (
@@ -26,6 +27,7 @@ from kstate.testing.proxy import Proxy
 
 REQUEST_S = 10.0
 PATIENCE_S = 90.0
+"""How long something may take that must happen, for who says nothing else."""
 LOOK_S = 0.1
 OPEN_TRANSACTION_MS = 60_000
 
@@ -48,9 +50,16 @@ _PASSES = frozenset(
 class Cluster:
     """Brokers, and per worker one proxy before each of them."""
 
-    def __init__(self, kafka: LocalKafka, proxies: Sequence[Sequence[Proxy]]) -> None:
+    def __init__(
+        self,
+        kafka: LocalKafka,
+        proxies: Sequence[Sequence[Proxy]],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.kafka = kafka
         self.proxies = proxies  # by worker, then by broker
+        self.patience_s = patience_s
+        self.given_up = Event()  # set: whoever waits for something fails at once
         self.bootstrap = kafka.bootstrap
         self._down: set[int] = set()
 
@@ -68,6 +77,15 @@ class Cluster:
         """The log as a worker reaches it."""
         return "kafka://" + ",".join(f"{HOST}:{each.port}" for each in self.proxies[worker])
 
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits until the condition holds; fails when it does not for too long."""
+
+        def met() -> bool:
+            assert not self.given_up.is_set(), f"given up: {what}"
+            return condition()
+
+        until(met, what, self.patience_s, LOOK_S)
+
     # -- brokers -----------------------------------------------------------------------------
 
     def kill(self, node: int) -> None:
@@ -83,7 +101,7 @@ class Cluster:
 
     def await_in_sync(self) -> None:
         """Returns when every replica of every partition is in sync, and each has its leader."""
-        until(self._in_sync, "the cluster was in sync", PATIENCE_S, LOOK_S)
+        self.until(self._in_sync, "the cluster was in sync")
 
     def heal(self) -> None:
         """Starts what is down and lets everything pass."""
@@ -106,7 +124,7 @@ class Cluster:
                 each.leader >= 0 and each.leader not in self._down for each in partitions
             )
 
-        until(led, "each partition had a leader", PATIENCE_S, LOOK_S)
+        self.until(led, "each partition had a leader")
 
     def _in_sync(self) -> bool:
         brokers, partitions = self._partitions()
@@ -141,7 +159,7 @@ class Cluster:
                 ConsumerGroupState.DEAD,
             )
 
-        until(empty, f"the group {group} was empty", PATIENCE_S, LOOK_S)
+        self.until(empty, f"the group {group} was empty")
 
     def delete_group(self, group: str) -> None:
         """Forgets a group and all its offsets."""
@@ -151,7 +169,7 @@ class Cluster:
             future = admin.delete_consumer_groups([group])[group]
             return _did(future, KafkaError.GROUP_ID_NOT_FOUND)
 
-        until(deleted, f"the group {group} was deleted", PATIENCE_S, LOOK_S)
+        self.until(deleted, f"the group {group} was deleted")
 
     def rewind_group(self, group: str, topic: str, partitions: Sequence[int]) -> None:
         """Sets the offsets of a group to 0, as a tool of Kafka would."""
@@ -162,7 +180,7 @@ class Cluster:
             request = [ConsumerGroupTopicPartitions(group, places)]
             return _did(admin.alter_consumer_group_offsets(request)[group])
 
-        until(altered, f"the offsets of {group} were altered", PATIENCE_S, LOOK_S)
+        self.until(altered, f"the offsets of {group} were altered")
 
     # -- transactions ------------------------------------------------------------------------
 
@@ -178,15 +196,15 @@ class Cluster:
             }
         )
         try:
-            producer.init_transactions(PATIENCE_S)
+            producer.init_transactions(self.patience_s)
             producer.begin_transaction()
             try:
                 for partition in partitions:
                     producer.produce(topic, b"foreign", b"stranger@1", partition=partition)
-                assert not producer.flush(PATIENCE_S), "the foreign records were not stored"
+                assert not producer.flush(self.patience_s), "the foreign records were not stored"
                 yield
             finally:
-                producer.abort_transaction(PATIENCE_S)
+                producer.abort_transaction(self.patience_s)
         finally:
             producer.close()
 
@@ -218,7 +236,9 @@ def _did(future: Future[Any], done: int | None = None) -> bool:
 
 
 @contextmanager
-def cluster(directory: Path, brokers: int, workers: int) -> Iterator[Cluster]:
+def cluster(
+    directory: Path, brokers: int, workers: int, patience_s: float = PATIENCE_S
+) -> Iterator[Cluster]:
     """A cluster that runs as long as the block.  Raises `NoLocalKafka`."""
     with ExitStack() as stack:
 
@@ -236,6 +256,6 @@ def cluster(directory: Path, brokers: int, workers: int) -> Iterator[Cluster]:
                 proxy.target = port
         stack.callback(kafka.stop)
         kafka.start()
-        made_cluster = Cluster(kafka, proxies)
+        made_cluster = Cluster(kafka, proxies, patience_s)
         made_cluster.await_in_sync()
         yield made_cluster

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import chaos_schedule as kinds
-from chaos_cluster import LOOK_S, PATIENCE_S, Cluster
-from crash_workers import Victim, until
+from chaos_cluster import LOOK_S, Cluster
+from crash_workers import Victim
 
 from kstate.core.topics import Topics
 from kstate.log.port import Log
@@ -77,7 +77,7 @@ class Arena:
         for worker in workers:
             worker.start()
         for worker in workers:
-            until(worker.ready_to_join, "a worker came back", PATIENCE_S, LOOK_S)
+            self.cluster.until(worker.ready_to_join, "a worker came back")
 
     def owners(self) -> Mapping[int, str]:
         """Who owns each partition, as soon as the log tells."""
@@ -87,7 +87,7 @@ class Arena:
             found.update(self.log.owners(self.topics.group, self.topics.commands))
             return True
 
-        until(told, "the owners were told", PATIENCE_S, LOOK_S)
+        self.cluster.until(told, "the owners were told")
         return found
 
     def partitions(self) -> list[int]:
@@ -98,7 +98,7 @@ class Arena:
             found[:] = sorted(self.log.ends(self.topics.journal))
             return True
 
-        until(told, "the partitions were told", PATIENCE_S, LOOK_S)
+        self.cluster.until(told, "the partitions were told")
         return found
 
 
@@ -129,7 +129,7 @@ def kill_late(arena: Arena, chance: random.Random) -> None:
 def stop(arena: Arena, chance: random.Random) -> None:
     """A worker stands still until others have taken its partitions over, and goes on."""
     victim = chance.choice(arena.workers)
-    until(lambda: victim.instance in arena.owners().values(), "it owned partitions", PATIENCE_S)
+    arena.cluster.until(lambda: victim.instance in arena.owners().values(), "it owned partitions")
     began = time.monotonic()
     victim.freeze()
     inside = victim.running()[0] >= 0
@@ -146,7 +146,7 @@ def _await_loss(arena: Arena, worker: Victim) -> None:
         owners = arena.owners()
         return bool(owners) and worker.instance not in owners.values()
 
-    until(lost, "others took over", PATIENCE_S, LOOK_S)
+    arena.cluster.until(lost, "others took over")
 
 
 def storm(arena: Arena, chance: random.Random) -> None:
@@ -195,7 +195,7 @@ def corrupt_store(arena: Arena, chance: random.Random) -> None:
 
 def _keeper(arena: Arena, chance: random.Random) -> Victim:
     """A worker with stores, as soon as there is one."""
-    until(lambda: any(map(stores_of, arena.workers)), "a worker had stores", PATIENCE_S, LOOK_S)
+    arena.cluster.until(lambda: any(map(stores_of, arena.workers)), "a worker had stores")
     return chance.choice([each for each in arena.workers if stores_of(each)])
 
 
@@ -225,7 +225,7 @@ def lose_offsets(arena: Arena, chance: random.Random) -> None:
         progress.update({partition: each.offset for partition, each in found.items()})
         return bool(found)
 
-    until(known, "the progress was known", PATIENCE_S, LOOK_S)
+    arena.cluster.until(known, "the progress was known")
     arena.rewound.append(progress)
     deleted = chance.random() < 0.5
     if deleted:
@@ -247,7 +247,7 @@ def kill_broker(arena: Arena, chance: random.Random) -> None:
     arena.cluster.restart(node)
     before = arena.processed()
     arena.note(kinds.BROKER, broker=node)
-    until(lambda: arena.processed() > before, "commands were processed again", PATIENCE_S, LOOK_S)
+    arena.cluster.until(lambda: arena.processed() > before, "commands were processed again")
 
 
 @contextmanager
@@ -331,7 +331,7 @@ def leave_open(arena: Arena, chance: random.Random) -> None:
             ends = arena.log.ends(arena.topics.journal)
             return all(ends[each].stable < ends[each].end for each in chosen)
 
-        until(stands_open, "the transaction stood open", PATIENCE_S, LOOK_S)
+        arena.cluster.until(stands_open, "the transaction stood open")
         time.sleep(lasts_s)
     arena.note(kinds.STRANGER, partitions=chosen, seconds=round(lasts_s, 1))
 

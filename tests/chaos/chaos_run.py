@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -17,11 +17,12 @@ from chaos_checks import (
     StoreJudge,
     forgive_second_answers,
     history_violations,
+    partition_of,
     told_states,
     vacuous,
 )
 from chaos_clients import History, Stream, Told, Witness
-from chaos_cluster import PATIENCE_S, Cluster
+from chaos_cluster import Cluster
 from chaos_faults import OF_THE_REST, OF_WORKERS, Arena, Fault, stores_of
 from crash_checks import violations
 from crash_evidence import Evidence, Schemas, read_evidence, read_snapshots
@@ -29,9 +30,11 @@ from crash_load import Load
 from crash_model import Model, State
 from crash_run import ASKING, Run
 from crash_tally import Tally
-from crash_workers import Victim, until
+from crash_workers import Victim
 
 from kstate import connect
+from kstate.config import ALL
+from kstate.errors import KStateError
 from processors.bank import Bank
 
 WORKERS = {1: 2, 3: 3}
@@ -42,6 +45,8 @@ PAUSE_S = 1.0  # between two faults of a thread, at the most
 LOOK_S = 0.05
 OPTIONS = ("--max-entities", "8")
 """Few, so that entities leave memory all the time: what is not in it comes from the local store."""
+STANDBY = 0
+"""The worker that keeps the stores of all partitions of others warm."""
 
 
 class ChaosRun(Run):
@@ -51,6 +56,8 @@ class ChaosRun(Run):
         super().__init__(made.url, directory, options, 0)
         self.cluster = made
         self.directory = directory
+        self._warm = directory / "standby.toml"
+        self._warm.write_text(f'standby = "{ALL}"\n')
         count = WORKERS[made.brokers]
         self.workers = [self._victim(made.url_of(number), number) for number in range(count)]
         guests = [self._victim(made.url, count + number) for number in range(GUESTS)]
@@ -65,10 +72,12 @@ class ChaosRun(Run):
         self.wrong: list[str] = []
         self.unknown = 0  # answers that did not come in time
         self.forgiven = 0  # second answers that a loss of offsets explains
+        self.held = self.held_at_standby = 0  # snapshots in the local stores that were judged
         self._stop = Event()
 
     def _victim(self, url: str, number: int) -> Victim:
-        return Victim(url, self.topics.group, self._prefix, self.directory, number, options=OPTIONS)
+        options = (*OPTIONS, "--config", str(self._warm)) if number == STANDBY else OPTIONS
+        return Victim(url, self.topics.group, self._prefix, self.directory, number, options=options)
 
     def check_workers(self) -> None:
         self.arena.check()
@@ -96,12 +105,24 @@ class ChaosRun(Run):
 
     # -- what is going on --------------------------------------------------------------------
 
+    def look(self) -> int:
+        """As any run, with more patience: a machine may stand still, which says nothing of kstate.
+
+        A worker that has ended is told at once, and no `AssertionError`.
+        """
+        try:
+            return super().look()
+        except AssertionError:
+            if time.monotonic() - self._moved[1] >= self.cluster.patience_s:
+                raise
+            return self._moved[0]
+
     def _load(self) -> None:
         """Sends and disturbs, until all is well again and everything is answered."""
         options = self.options
         per_second = options.commands / (options.minutes * 60) / CLIENTS
         with ExitStack() as stack:
-            loads, streams = [], []
+            loads, streams, clients = [], [], []
             for number, path in enumerate(self.histories):
                 client = stack.enter_context(connect(self.url, prefix=self._prefix))
                 history = History(path)
@@ -113,29 +134,44 @@ class ChaosRun(Run):
                 load.start()
                 loads.append(load)
                 streams.append(stream)
-            self._disturb()
-            for stream in streams:
-                stream.close()
-            while any(load.sending() for load in loads):
-                self._look()
-            while not self.all_processed():
-                self._look()
+                clients.append(client)
+            try:
+                self._disturb()
+                for stream in streams:
+                    stream.close()
+                while any(load.sending() for load in loads):
+                    self._look()
+                while not self.all_processed():
+                    self._look()
+            except BaseException:
+                for client in clients:
+                    with suppress(KStateError):
+                        client.close()  # nobody waits for replies any more
+                raise
 
     def _disturb(self) -> None:
         """Both threads of faults, looked after from here; then everything heals."""
         end = time.monotonic() + self.options.minutes * 60
         self._moved = (0, time.monotonic())
         lanes = ((kinds.WORKERS, OF_WORKERS), (kinds.AROUND, OF_THE_REST))
-        with ThreadPoolExecutor(len(lanes)) as pool:
-            under_way: list[Future[None]] = [pool.submit(self._lane, *lane, end) for lane in lanes]
-            try:
-                while not all(each.done() for each in under_way):
-                    self._look()
-                    for each in under_way:
-                        if each.done():
-                            each.result()
-            finally:
-                self._stop.set()
+        try:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                under_way: list[Future[None]] = [
+                    pool.submit(self._lane, *each, end) for each in lanes
+                ]
+                try:
+                    while not all(each.done() for each in under_way):
+                        self._look()
+                        for each in under_way:
+                            if each.done():
+                                each.result()
+                except BaseException:
+                    self.cluster.given_up.set()  # nobody is to wait for what will not come
+                    raise
+                finally:
+                    self._stop.set()
+        finally:
+            self.cluster.given_up.clear()
         for each in under_way:
             each.result()
         self.cluster.heal()
@@ -154,11 +190,8 @@ class ChaosRun(Run):
     def _await_work(self) -> None:
         """Returns when commands are processed: a fault is to disturb something."""
         before = self._moved[0]
-        until(
-            lambda: self._moved[0] > before or self._stop.is_set(),
-            "commands were processed",
-            PATIENCE_S,
-            LOOK_S,
+        self.cluster.until(
+            lambda: self._moved[0] > before or self._stop.is_set(), "commands were processed"
         )
 
     def _look(self) -> None:
@@ -179,6 +212,7 @@ class ChaosRun(Run):
 
     def _judge_stores(self) -> None:
         """Stops the workers and looks at what they leave on their disks."""
+        followed = self._followed()
         for each in self.workers:
             code = each.stop()
             if code:
@@ -189,8 +223,32 @@ class ChaosRun(Run):
         for worker in (*self.workers, *self.arena.guests):
             for path in stores_of(worker):
                 damaged = path in self.arena.corrupted
-                self.wrong += judge.violations(path, self.topics.snapshots, damaged)
+                standby = worker is self.workers[STANDBY] and partition_of(path) in followed
+                self.wrong += judge.violations(path, self.topics.snapshots, damaged, standby)
+        self.held, self.held_at_standby = judge.snapshots, judge.standby_snapshots
         self.wrong += vacuous(self.arena.counts, self.model, judge)
+
+    def _followed(self) -> set[int]:
+        """The partitions that the worker at standby follows for others.
+
+        It is the first to be stopped: what it follows then is not what others leave to it.
+        """
+        mine = self.workers[STANDBY].instance
+        found: set[int] = set()
+
+        def shared_out() -> bool:
+            owners = self.arena.owners()
+            found.clear()
+            found.update(each for each, owner in owners.items() if owner != mine)
+            return len(owners) == len(self.tally.partitions) and bool(found)
+
+        self.cluster.until(shared_out, "others than the worker at standby owned partitions")
+        return found
+
+    def _ask(self, evidence: Evidence) -> None:
+        for account, seq, state in self.client.states(Bank).final():
+            evidence.folded[account] = (seq, State(state.balance, state.withdrawals))
+        evidence.asked = self._states(evidence)
 
     def _ask_anew(self, evidence: Evidence) -> None:
         """A worker that has nothing but the log, and then those with their stores, tell all."""
@@ -202,7 +260,7 @@ class ChaosRun(Run):
         self.wrong += told_states("from the stores", self._states(evidence), self.model)
 
     def _states(self, evidence: Evidence) -> dict[str, State]:
-        ask = partial(self.client.state, Bank, timeout=PATIENCE_S)
+        ask = partial(self.client.state, Bank, timeout=self.cluster.patience_s)
         with ThreadPoolExecutor(ASKING) as pool:
             found = pool.map(ask, evidence.folded)
             return {

@@ -3,7 +3,9 @@
     python tests/chaos/run.py --brokers 3 --seed 1 --minutes 6 --keep chaos
     python tests/chaos/report.py chaos/report.jsonl
 
-Ends with 1 when anything is wrong; `docs/guarantees.md` says what goes wrong and what is judged.
+A seed that DIR's report has already, with as many brokers, is not run again; one that was cut off
+is not in it.  Ends with 1 when anything is wrong; `docs/guarantees.md` says what goes wrong and
+what is judged.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "crash"), str(Path(__file__).parent)]
 
-from chaos_result import run  # noqa: E402 - it is found only now
+from chaos_result import REPORT, run, run_before  # noqa: E402 - it is found only now
 
 from kstate.testing.kafka_local import NoLocalKafka  # noqa: E402
 
 SHOWN = 20
+PATIENCE_S = 300.0
+"""A machine may stand still for long: it decides nothing but when a run is given up."""
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,7 +39,17 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--accounts", type=int, default=160, help="how many there are (160)")
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="where a report and what is left of bad runs go"
+        "--patience",
+        type=float,
+        metavar="S",
+        default=PATIENCE_S,
+        help="how many seconds something may take that must happen (300)",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="where a report, what runs said and all that bad ones left go",
     )
     return parser.parse_args(arguments)
 
@@ -43,7 +57,16 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs, and prints what came of it."""
     options = options_of()
-    print(f"seed {options.seed} on {options.brokers} brokers", flush=True)
+    name = f"seed {options.seed} on {options.brokers} brokers"
+    if options.keep:
+        report = options.keep / REPORT
+        before = run_before(report, options.seed, options.brokers)
+        if before is not None:
+            found = f"{len(before.violations)} violations" if before.violations else "no violation"
+            ended = f", ended {before.ended}" if before.ended else ""
+            print(f"{name}: not run again, it is in {report} ({found}{ended})", flush=True)
+            sys.exit(1 if before.violations else 0)
+    print(name, flush=True)
     try:
         result = run(options)
     except NoLocalKafka as error:

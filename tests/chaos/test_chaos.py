@@ -12,6 +12,8 @@ from kstate.testing.kafka_local import NoLocalKafka
 from kstate.testing.plugin import without
 
 LONGEST_S = 400
+PATIENCE_S = 90.0
+"""Less than that of `run.py`: what never happens is to be said before the test is ended."""
 COMMANDS, MINUTES, ACCOUNTS = 1_500, 0.25, 100
 
 
@@ -23,6 +25,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
         minutes=MINUTES,
         commands=COMMANDS,
         accounts=ACCOUNTS,
+        patience=PATIENCE_S,
         keep=tmp_path_factory.mktemp("kept"),
     )
     try:
@@ -45,3 +48,4 @@ def test_everything_went_wrong_while_commands_succeeded(result: Result) -> None:
     }
     assert [each for each in result.violations if each.startswith("vacuous: ")] == []
     assert result.acknowledged > COMMANDS / 4
+    assert result.held > result.held_at_standby > 0

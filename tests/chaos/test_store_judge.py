@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from chaos_checks import StoreJudge
+from chaos_checks import StoreJudge, vacuous
 from crash_evidence import Schemas, read_evidence, read_snapshots
 from crash_model import Model
 from world import World
 
+from kstate.config import Config
 from kstate.core.messages import Record
 from kstate.log.port import Log
 from kstate.store.port import Checkpoint
 from kstate.store.sqlitedict import SqliteDictStore
-from kstate.wiring import open_log
+from kstate.wiring import build_workers, open_log
 from processors.bank import Bank, Deposit
 
 KEY = b"acct-1"
@@ -41,10 +43,14 @@ class Scene:
         partition.apply(changes, checkpoint._replace(snapshots_offset=end))
         partition.close()
 
-    def found(self, records: list[Record] | None = None) -> list[str]:
-        """What the judge says of the store; ``records``: of the snapshots topic."""
+    def judge(self, records: list[Record] | None = None) -> StoreJudge:
+        """Whoever judges the store; ``records``: of the snapshots topic."""
         schemas = Schemas(self.log, self.topics)
-        judge = StoreJudge(self.snapshots if records is None else records, schemas, self.model)
+        return StoreJudge(self.snapshots if records is None else records, schemas, self.model)
+
+    def found(self, records: list[Record] | None = None) -> list[str]:
+        """What the judge says of the store."""
+        judge = self.judge(records)
         return list(judge.violations(self.path, self.topics.snapshots, corrupted=False))
 
 
@@ -61,6 +67,26 @@ def scene(world: World) -> Iterator[Scene]:
         made = Scene(world, log, path)
         assert len(made.snapshots) >= 2
         yield made
+
+
+def followed(scene: Scene, world: World) -> Path:
+    """The store of a second worker, which has followed the first one's snapshots to their end."""
+    config = Config(log=world.url, prefix=world.prefix, data=world.data / "other", standby="all")
+    with closing(open_log(world.url)) as log:
+        (worker,) = build_workers(config, log, [Bank], world.clock)
+        newest = scene.snapshots[-1].offset
+        try:
+            world.until(
+                lambda: (
+                    worker.partitions.stand_by(0.0, idle=True)
+                    or worker.partitions.standing_by.get(0, 0) > newest
+                ),
+                "the standby has what is there",
+            )
+        finally:
+            worker.partitions.close()
+    (path,) = (world.data / "other").rglob("*.sqlite")
+    return path
 
 
 @pytest.mark.parametrize("url", ["embedded"], indirect=True)
@@ -84,6 +110,34 @@ class TestJudge:
     def test_one_that_holds_what_the_topic_never_had_is_found(self, scene: Scene) -> None:
         scene.tamper({KEY: scene.snapshots[-1].value}, scene.snapshots[-1].offset)
         assert "has another" in scene.found(scene.snapshots[:-1])[0]
+
+    def test_one_with_a_snapshot_of_another_partition_is_found(self, scene: Scene) -> None:
+        elsewhere = [each._replace(partition=1) for each in scene.snapshots]
+        assert "has not in its partition" in scene.found(elsewhere)[0]
+
+    def test_a_standby_store_is_judged_and_counted(self, scene: Scene, world: World) -> None:
+        path, judge = followed(scene, world), scene.judge()
+        assert list(judge.violations(path, scene.topics.snapshots, False, standby=True)) == []
+        assert judge.standby_snapshots == judge.snapshots == 1
+        assert list(judge.violations(scene.path, scene.topics.snapshots, False)) == []
+        assert (judge.standby_snapshots, judge.snapshots) == (1, 2)
+
+    def test_a_standby_store_that_does_not_agree_is_found(self, scene: Scene, world: World) -> None:
+        scene.path = followed(scene, world)
+        scene.tamper({KEY: scene.snapshots[0].value}, scene.snapshots[-1].offset + 1)
+        found = list(
+            scene.judge().violations(scene.path, scene.topics.snapshots, False, standby=True)
+        )
+        assert found[0].startswith("standby store: ")
+        assert "has another" in found[0]
+
+    def test_a_run_without_a_snapshot_in_a_standby_store_is_vacuous(self, scene: Scene) -> None:
+        judge = scene.judge()
+        lacking = "vacuous: no standby store held a snapshot"
+        assert list(judge.violations(scene.path, scene.topics.snapshots, False)) == []
+        assert lacking in vacuous(Counter(), scene.model, judge)
+        assert list(judge.violations(scene.path, scene.topics.snapshots, False, True)) == []
+        assert lacking not in vacuous(Counter(), scene.model, judge)
 
     def test_a_state_that_the_model_never_had_is_found(self, scene: Scene) -> None:
         states = scene.model.accounts[KEY.decode()].states
