@@ -14,6 +14,8 @@ SHORT_SEGMENT_MS = 3_600_000
 REPLICAS = 3
 """As many copies as are needed to lose one while another is away."""
 IN_SYNC = 2
+CAPPED_IN = "Kafka 3.7"
+"""From there on a broker takes no more acknowledgements for needed than there are replicas."""
 
 INTERNAL = ("__consumer_offsets", "__transaction_state")
 """Where Kafka keeps the progress of groups and the outcome of transactions."""
@@ -86,10 +88,20 @@ def _replication(description: Any, values: Mapping[str, str]) -> list[str]:
             f"replication factor {copies}: {REPLICAS} are meant, so that one broker may be away "
             "and another one fail"
         )
-    elif in_sync < IN_SYNC:
+    if in_sync > copies:
+        weak.append(
+            f"min.insync.replicas is {in_sync}, more than the replication factor: brokers before "
+            f"{CAPPED_IN} take no record at all; {_in_sync_cure(copies)}"
+        )
+    elif in_sync == copies > 1:
+        weak.append(
+            f"min.insync.replicas is {in_sync}, as much as the replication factor: nothing can be "
+            f"written while one broker is away; {_in_sync_cure(copies)}"
+        )
+    elif in_sync < IN_SYNC <= copies:
         weak.append(
             f"min.insync.replicas is {in_sync}: what is acknowledged may be on one broker alone; "
-            f"set it to {IN_SYNC}"
+            f"{_in_sync_cure(copies)}"
         )
     if values["unclean.leader.election.enable"] == "true":
         weak.append(
@@ -97,3 +109,9 @@ def _replication(description: Any, values: Mapping[str, str]) -> list[str]:
             "they are lost; set it to false"
         )
     return weak
+
+
+def _in_sync_cure(copies: int) -> str:
+    if copies < REPLICAS:
+        return f"give it {REPLICAS} replicas, and set it to {IN_SYNC}"
+    return f"set it to {IN_SYNC}"

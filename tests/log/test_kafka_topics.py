@@ -26,6 +26,7 @@ from kstate.testing.broker import administrator
 from kstate.testing.log_world import write
 
 NARROW = 20_000
+IN_SYNC = "min.insync.replicas"
 
 
 class Cluster:
@@ -130,8 +131,14 @@ def test_a_size_that_retention_keeps_to_is_weak(cluster: Cluster) -> None:
     ("copies", "in_sync", "unclean", "told"),
     [
         (1, 1, "false", ["replication factor 1: "]),
-        (2, 2, "false", ["replication factor 2: 3 are meant"]),
-        (3, 1, "false", ["min.insync.replicas is 1: "]),
+        (1, 2, "false", ["replication factor 1: ", f"{IN_SYNC} is 2, more than the rep"]),
+        (2, 1, "false", ["replication factor 2: ", f"{IN_SYNC} is 1: "]),
+        (2, 2, "false", ["replication factor 2: 3 are meant", f"{IN_SYNC} is 2, as much as the"]),
+        (2, 3, "false", ["replication factor 2: ", f"{IN_SYNC} is 3, more than the"]),
+        (3, 3, "false", [f"{IN_SYNC} is 3, as much as the"]),
+        (3, 4, "false", [f"{IN_SYNC} is 4, more than the"]),
+        (4, 3, "false", []),
+        (3, 1, "false", [f"{IN_SYNC} is 1: "]),
         (3, 2, "true", ["unclean.leader.election.enable is true: "]),
         (1, 1, "true", ["replication factor 1: ", "unclean.leader.election.enable is true: "]),
         (3, 2, "false", []),
@@ -149,6 +156,40 @@ def test_replication_that_leaves_something_to_chance_is_weak(
     description = SimpleNamespace(partitions=[partition] * 3, topic_id="x")
     weak = info_of("t", description, entries).weak
     assert [text[: len(start)] for text, start in zip(weak, told, strict=True)] == told
+
+
+@pytest.mark.parametrize(
+    ("copies", "in_sync", "cure"),
+    [
+        (1, 2, "brokers before Kafka 3.7 take no record at all; give it 3 replicas, and set it to"),
+        (2, 1, "what is acknowledged may be on one broker alone; give it 3 replicas, and set it"),
+        (2, 2, "nothing can be written while one broker is away; give it 3 replicas, and set it"),
+        (3, 1, "what is acknowledged may be on one broker alone; set it to 2"),
+        (3, 3, "nothing can be written while one broker is away; set it to 2"),
+        (3, 4, "brokers before Kafka 3.7 take no record at all; set it to 2"),
+    ],
+)
+def test_the_number_of_replicas_in_sync_is_weak_with_what_follows_and_the_cure(
+    cluster: Cluster, copies: int, in_sync: int, cure: str
+) -> None:
+    given = cluster.settings(cluster.create(fresh())) | {"min.insync.replicas": str(in_sync)}
+    entries = {name: SimpleNamespace(value=value) for name, value in given.items()}
+    description = SimpleNamespace(
+        partitions=[SimpleNamespace(replicas=range(copies))], topic_id="x"
+    )
+    *_, told = info_of("t", description, entries).weak
+    assert cure in told
+
+
+def test_a_topic_that_wants_more_replicas_in_sync_than_it_has_takes_records_today(
+    cluster: Cluster,
+) -> None:
+    topic = cluster.create(fresh(), min_insync_replicas="2")
+    producer = cluster.log.producer()
+    producer.send(write(topic, 0, b"v"))
+    producer.flush(20)
+    producer.close()
+    assert cluster.log.ends(topic)[0].end == 1
 
 
 # -- a worker on a topic that takes less -----------------------------------------------------------
