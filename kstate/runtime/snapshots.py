@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import Literal
 
 from kstate.core.context import Machine
-from kstate.core.messages import ImportMark, Progress, Record
+from kstate.core.messages import ImportMark, Progress, Record, Write
 from kstate.core.topics import CHECKPOINT_KEY
-from kstate.errors import DecodeError, JournalError
+from kstate.errors import DecodeError, JournalError, LogError
 from kstate.store.port import Checkpoint, PartitionStore
 
 OTHER_VERSION = "is of another snapshot_version"
 ANEW = "is to be made anew"
+AHEAD_MS = 3_600_000
+"""How far ahead of now a store may be dated: its age would never show."""
 
 Effort = Literal["heads", "thorough", "anew"]
 """What a recovery makes of snapshots: it looks at their versions alone; or at each state, too; or
@@ -80,6 +82,8 @@ class Snapshots:
             why = "it is ahead of the snapshots topic"
         elif now - checkpoint.at > self._tombstone_age_ms:
             why = "it is older than the snapshots topic keeps tombstones"
+        elif checkpoint.at - now > AHEAD_MS:
+            why = "it is dated more than an hour ahead of now"
         elif self.effort == "anew":
             why = "its states are folded anew"
         else:
@@ -198,6 +202,15 @@ class Snapshots:
             reached = reached._replace(snapshots_offset=0)
         self._store.apply(changes, reached)
 
+    def note_again(self) -> list[Write]:
+        """A checkpoint record for snapshots that are taken while others are passed over: they may
+        capture less than those they replace, and the journal is read from its start until then."""
+        if not self.passed_over or self.noted < 0:
+            return []
+        note = Progress(self.reached.processed, 0, self.reached.source, 0).note()
+        now = int(self._clock() * 1000)
+        return [Write(self._topic, self._partition, CHECKPOINT_KEY, note, [], now)]
+
     def count(self) -> int:
         """How many persist ids have a snapshot in the store."""
         return self._store.count()
@@ -237,3 +250,11 @@ class Snapshots:
         level = logging.INFO if cause in self._warned else logging.WARNING
         self._warned.add(cause)
         return level
+
+
+def unfinished(group: str, mark: ImportMark) -> LogError:
+    """What a worker says of an import that is under way, or was given up."""
+    return LogError(
+        f"an import into {group} has not come to its end (of the archive "
+        f"{mark.archive}): run kstate import again with that archive, it goes on where it was"
+    )

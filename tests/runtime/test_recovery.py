@@ -28,6 +28,8 @@ from kstate.core.messages import Record
 from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import JournalError, LogError, TopicError
 
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 
@@ -121,6 +123,7 @@ def test_a_store_is_as_good_after_a_recovery_as_before(
         ("snapshot_version", 7, "the processor's snapshot_version has changed"),
         ("snapshots_offset", 1_000_000, "it is ahead of the snapshots topic"),
         ("at", -8 * DAY_MS, "it is older than the snapshots topic keeps tombstones"),
+        ("at", HOUR_MS + MINUTE_MS, "it is dated more than an hour ahead of now"),
     ],
 )
 def test_a_store_that_does_not_fit_is_rebuilt_and_it_is_said_why(
@@ -132,14 +135,31 @@ def test_a_store_that_does_not_fit_is_rebuilt_and_it_is_said_why(
     with store_of(world) as store:
         checkpoint = store.checkpoint()
         assert checkpoint is not None
-        if isinstance(value, int) and value < 0:
-            value += int(time.time() * 1000)
+        if field == "at":
+            value = int(value) + int(time.time() * 1000)
         ghost = {b"ghost": next(snapshot for _, snapshot in store.items())}
         store.apply(ghost, checkpoint._replace(**{field: value}))
     world.run(Counter, partitions=1)
     total(world, 100)
     assert world.state(Counter, "ghost").events == 0
     assert sum(why in message for message in caplog.messages) == 1
+
+
+def test_a_store_that_is_dated_a_little_ahead_is_trusted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run(Counter, partitions=1, max_tail=20, batch_records=10)
+    add(world, 100)
+    world.stop()
+    with store_of(world) as store:
+        checkpoint = store.checkpoint()
+        assert checkpoint is not None
+        ahead = int(time.time() * 1000) + HOUR_MS - MINUTE_MS
+        store.apply({}, checkpoint._replace(at=ahead))
+    expected = tail(world) + lacking(world)
+    world.run(Counter, partitions=1)
+    total(world, 100)
+    assert Takeover(caplog).records_read == expected
 
 
 def test_a_damaged_store_is_rebuilt_and_it_is_said(
