@@ -16,8 +16,8 @@ from kstate.core.rebuilt import RebuildAsked, Rebuilt
 from kstate.core.replay import FoldFailed
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
-from kstate.errors import DecodeError, JournalError, StoreCorrupt
-from kstate.log.port import Assignment, Log, Member
+from kstate.errors import DecodeError, JournalError, StoreCorrupt, TransactionAborted
+from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.checkpoints import Checkpoints
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Effort, Snapshots
@@ -82,6 +82,9 @@ class Partitions:
         self._owned: dict[int, Partition] = {}
         self._damaged: dict[int, StoreCorrupt] = {}  # found after a commit
         self._warned: set[str] = set()  # of what is wrong with snapshots
+        self._writers: set[str] = set()  # found in the progress, while partitions are taken over
+        self._unsigned: set[int] = set()  # ready, and another's name is in their progress
+        self._waited = -1  # the partition whose recovery was tried last in vain
         self._past = Counts()
         self.checkpoints = Checkpoints(topics.snapshots, monotonic)
         limit = config.standby_limit
@@ -167,6 +170,7 @@ class Partitions:
             self._clock,
             self._monotonic,
             self._config.skip_lost,
+            self._writers,
         )
         began = self._monotonic()
         self._owned[number] = Partition(assignment, member, shard, store, recovery, began)
@@ -224,12 +228,17 @@ class Partitions:
         self.take(owned.assignment, owned.member, effort=effort, rebuilt=rebuilt)
 
     def recover(self, deadline: float) -> list[Fault]:
-        """Advances the recoveries until ``deadline`` (monotonic seconds); what is to be told."""
+        """Advances the recoveries until ``deadline`` (monotonic seconds); what is to be told.
+
+        What was taken over gets this worker's name in the progress, or nobody would know whose the
+        first transaction is, were the worker killed in it: the first partitions at once, which
+        makes the name known, and the others together.
+        """
         faults: list[Fault] = []
-        for number, owned in list(self._owned.items()):
+        for number in self._in_turn():
+            owned = self._owned[number]
             recovery = owned.recovery
-            if recovery is None:
-                continue
+            assert recovery is not None
             try:
                 done = recovery.advance(deadline)
             except StoreCorrupt as error:
@@ -256,9 +265,40 @@ class Partitions:
             if done:
                 faults += recovery.faults
                 self._begin(number, owned, recovery)
+                if recovery.unsigned:
+                    self._unsigned.add(number)
+            elif recovery.held:
+                self._waited = number
             if self._monotonic() >= deadline:
                 break
+        ready = {number for number, each in self._owned.items() if each.recovery is None}
+        if self._unsigned and (not self.recovering or ready == self._unsigned):
+            self._sign(sorted(self._unsigned))
+        if not self.recovering:
+            self._writers.clear()
         return faults
+
+    def _in_turn(self) -> list[int]:
+        """The partitions that are not ready, beginning after the one that was waited for last.
+
+        One that reads keeps its turn until it is ready: each further one has a reader of its own.
+        """
+        numbers = sorted(n for n, each in self._owned.items() if each.recovery is not None)
+        return sorted(numbers, key=lambda number: number <= self._waited)
+
+    def _sign(self, numbers: list[int]) -> None:
+        """Commits the progress of partitions as it is: it bears the name of who commits it."""
+        member = self._owned[numbers[0]].member
+        progress = {}
+        for number in numbers:
+            done = self._owned[number].shard.progress()
+            progress[number] = Committed(done.offset, done.metadata(member.instance))
+        try:
+            member.commit([], progress)
+        except TransactionAborted as error:  # as in a rebalance; the first batch does it, too
+            logger.info("%s: the takeover is noted later: %s", self._topics.commands, error)
+        else:
+            self._unsigned.clear()
 
     def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint
@@ -283,6 +323,7 @@ class Partitions:
         if owned is None:
             return
         self._past.add(owned.shard.counts)
+        self._unsigned.discard(number)
         self.checkpoints.lost(number)
         if owned.recovery is not None:
             owned.recovery.close()
@@ -320,6 +361,7 @@ class Partitions:
     def commit(self, number: int, ends: Mapping[tuple[str, int], int]) -> Batch:
         """Makes a partition's batch the truth, then keeps its snapshots at hand."""
         owned = self._owned[number]
+        self._unsigned.discard(number)
         batch = owned.shard.commit(ends)
         if batch.snapshots:
             try:

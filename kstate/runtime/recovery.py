@@ -11,19 +11,23 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 
 from kstate.core.batch import Fault
-from kstate.core.messages import ImportMark, Progress, Record, Write
+from kstate.core.messages import ImportMark, Progress, Record
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
-from kstate.core.topics import CHECKPOINT_KEY, Topics
+from kstate.core.topics import Topics
 from kstate.errors import JournalError, LogError, LogUnavailable, TopicError
 from kstate.log.port import Committed, Log, Member, Reader
-from kstate.runtime.snapshots import Snapshots
+from kstate.runtime.snapshots import Snapshots, unfinished
 from kstate.store.port import Checkpoint
 
 STALL_S = 60.0
-"""A recovery that reads nothing for so long fails and says so."""
+"""A recovery to which nothing comes for so long fails and says why."""
+TOLD_S = 5.0
+"""After how long it is told that the group's progress is waited for."""
 ORPHAN_S = 0.5
-"""After how long the previous owner is looked for whose transaction holds the progress back."""
+"""After how long dead workers are looked for whose transactions hold back what is waited for."""
+LOOK_S = 1.0
+"""What a wait counts at most between two looks."""
 CHUNK = 2_000
 RENEWED_AT_ONCE = 500
 """Snapshots in one transaction, of those that are made anew."""
@@ -33,6 +37,21 @@ logger = logging.getLogger("kstate.recovery")
 
 Clock = Callable[[], float]
 """Seconds, as `time.monotonic` or `time.time` give them."""
+
+
+class _Wait:
+    """How long nothing has come, as far as it was looked for: not while the log is away."""
+
+    def __init__(self, monotonic: Clock) -> None:
+        self._monotonic = monotonic
+        self._looked = monotonic()
+        self._seconds = 0.0
+
+    def look(self) -> float:
+        """The seconds so far."""
+        before, self._looked = self._looked, self._monotonic()
+        self._seconds += min(self._looked - before, LOOK_S)
+        return self._seconds
 
 
 class Recovery:
@@ -53,6 +72,7 @@ class Recovery:
         clock: Clock,
         monotonic: Clock,
         skip_lost: bool,
+        writers: set[str],  # names that stood in the progress: what takes over replaces them
     ) -> None:
         self._log = log
         self._member = member
@@ -62,13 +82,19 @@ class Recovery:
         self._clock = clock
         self._monotonic = monotonic
         self._skip_lost = skip_lost
+        self._writers = writers
         self._partition = shard.partition
+        self._place = f"{topics.commands}:{shard.partition}"
         self._replay = Replay(shard)
         self._reader: Reader | None = None
         self._deadline = 0.0
         self._steps = self._run()
         self._committed: Committed | None = None
         self._parsed: Progress | None = None
+        self._writer = ""  # of the progress, as far as it is known
+        self._passed = {"", member.instance}  # of the names in the progress: to be left alone
+        self.held = False
+        """Whether it has tried to learn the progress in vain: another try may take a while."""
         self.faults: list[Fault] = []  # snapshots that could not be taken
         self.records_read = 0
 
@@ -76,6 +102,11 @@ class Recovery:
     def checkpoint(self) -> Checkpoint:
         """How far the store reflects the log by now."""
         return self.snapshots.reached
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether the group's progress still names another worker."""
+        return self._writer not in ("", self._member.instance)
 
     def advance(self, deadline: float) -> bool:
         """Works until ``deadline`` (monotonic seconds); True when the shard may run commands."""
@@ -102,13 +133,10 @@ class Recovery:
         kept = self.snapshots
         kept.usable_checkpoint(snapshots.end)
         yield from self._read(
-            self._topics.snapshots,
-            kept.reached.snapshots_offset,
-            snapshots.end,
-            kept.apply,
+            self._topics.snapshots, kept.reached.snapshots_offset, snapshots.end, kept.apply
         )
         if kept.importing is not None:
-            raise self._unfinished(kept.importing)
+            raise unfinished(self._topics.group, kept.importing)
         kept.read_to(snapshots.end)
         low_water = self._low_water()
         if low_water > journal.end:
@@ -124,55 +152,74 @@ class Recovery:
         self._settle(parsed, journal.end)
 
     def _await_progress(self) -> Generator[bool, None, None]:
-        """Learns the stable progress, which a transaction of the previous owner may hold back."""
-        look_at = self._monotonic() + ORPHAN_S
+        """Learns the stable progress, which an open transaction may hold back."""
+        wait, look_at, tell_at = _Wait(self._monotonic), ORPHAN_S, TOLD_S
         while True:
             try:
                 self._committed = self._member.committed(self._partition)
+                self.held = False
                 return
-            except LogUnavailable:
-                now = self._monotonic()
-                if now >= look_at:
-                    self._end_orphan()
-                    look_at = now + ORPHAN_S
-                yield False
-
-    def _end_orphan(self) -> None:
-        """Ends the previous owner's transaction when that was killed in the middle of it.
-
-        The progress it committed before names it, and is told although it is not stable.
-        """
-        group = self._topics.group
-        newest = self._log.progress(group, self._topics.commands).get(self._partition)
-        parsed = newest and Progress.parse(newest.offset, newest.metadata)
-        if not parsed or parsed[1] == self._member.instance:
-            return
-        if self._log.end_orphan(group, parsed[1]):
-            logger.info(
-                "%s:%d: ended what %s left open", self._topics.commands, self._partition, parsed[1]
+            except LogUnavailable as error:
+                reason = error
+            self.held = True
+            waited = wait.look()
+            if waited >= look_at:  # raises when it is the log that is away
+                look_at = waited + (0.0 if self._end_orphan() else ORPHAN_S)
+            what = (
+                f"the progress of the group {self._topics.group} is waited for: a transaction is "
+                f"open that may change it, of no dead worker that it names ({reason})"
             )
+            if waited >= STALL_S and look_at > waited:
+                raise LogError(f"{self._place} is not taken over after {waited:.0f} s: {what}")
+            if waited >= tell_at:
+                logger.warning("%s is not taken over yet: %s", self._place, what)
+                tell_at = float("inf")
+            yield False
+
+    def _end_orphan(self) -> bool:
+        """Ends the transaction of a worker that was killed in the middle of it; False when there is
+        none to be tried any more.
+
+        The progress names its writers, and is told although it is not stable: first whoever had
+        this partition, then those of all others.  Whether they left anything open is not known.
+        """
+        group, commands = self._topics.group, self._topics.commands
+        progress = self._log.progress(group, commands)
+        found = {number: Progress.parse(*each) for number, each in progress.items()}
+        names = {number: parsed[1] for number, parsed in found.items() if parsed}
+        self._writers.update(names.values())
+        first = self._writer or names.get(self._partition, "")
+        if self._ended(first):
+            return True
+        others = self._writers - self._passed - {first}
+        if others:
+            others.difference_update(self._log.owners(group, commands).values())
+        return any(map(self._ended, sorted(others)))
+
+    def _ended(self, name: str) -> bool:
+        if name in self._passed or not self._log.end_orphan(self._topics.group, name):
+            return False
+        self._passed.add(name)
+        logger.info("%s: ended what %s may have left open", self._place, name)
+        return True
 
     def _parse_progress(self) -> Progress | None:
         if self._committed is None:
             return None
-        parsed = Progress.parse(self._committed.offset, self._committed.metadata)
-        if parsed is None:
-            mark = ImportMark.parse(*self._committed)
-            if mark is not None:
-                raise self._unfinished(mark)
-            if self._committed.metadata:
-                raise LogError(
-                    f"the group {self._topics.group} has committed progress that this kstate "
-                    "cannot read: it is of a newer version, or another program uses this group"
-                )
-            return None
-        return parsed[0]
-
-    def _unfinished(self, mark: ImportMark) -> LogError:
-        return LogError(
-            f"an import into {self._topics.group} has not come to its end (of the archive "
-            f"{mark.archive}): run kstate import again with that archive, it goes on where it was"
-        )
+        parsed = Progress.parse(*self._committed)
+        if parsed is not None:
+            self._writer = parsed[1]
+            self._writers.add(self._writer)
+            return parsed[0]
+        mark = ImportMark.parse(*self._committed)
+        if mark is not None:
+            raise unfinished(self._topics.group, mark)
+        if self._committed.metadata:
+            raise LogError(
+                f"the group {self._topics.group} has committed progress that this kstate cannot "
+                "read: it is of a newer version, or another program uses this group"
+            )
+        return None
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -184,27 +231,44 @@ class Recovery:
             return
         assert self._reader is not None
         self._reader.assign(topic, {self._partition: start})
-        moved = self._monotonic()
+        wait, look_at = _Wait(self._monotonic), ORPHAN_S
         while True:
             chunk = self._reader.poll(CHUNK, WAIT_S)
             if chunk.records:
-                moved = self._monotonic()
                 self.records_read += len(chunk.records)
                 use(chunk.records)
                 if chunk.records[-1].offset >= end - 1:
                     return  # without the wait for the reader to tell its end
+                wait, look_at = _Wait(self._monotonic), ORPHAN_S
             # the end is where the reader stands, not a record: the last offset may hold none
             if chunk.ends.get(self._partition, -1) >= end:
                 return
-            now = self._monotonic()
-            if now - moved > STALL_S:
-                raise LogError(
-                    f"taking over {topic}:{self._partition} made no progress for {STALL_S:.0f} s: "
-                    "a transaction is still open there, or the log was truncated"
-                )
+            waited = wait.look()
+            if waited >= look_at:
+                look_at = waited + self._look_after(topic, end, waited)
             # while nothing comes, other partitions may go on
-            if not chunk.records or now >= self._deadline:
+            if not chunk.records or self._monotonic() >= self._deadline:
                 yield False
+
+    def _look_after(self, topic: str, end: int, waited: float) -> float:
+        """Looks why nothing comes; the seconds to wait before another look."""
+        found = self._log.ends(topic)[self._partition]
+        what = f"taking over {topic}:{self._partition} made no progress for {waited:.0f} s"
+        is_open = found.stable < min(end, found.end)
+        if is_open and self._end_orphan():
+            return 0.0
+        if waited >= STALL_S and found.end < end:
+            raise TopicError(
+                f"{what}: it ends at {found.end}, and {end} was expected: it was truncated"
+            )
+        if waited >= STALL_S and is_open:
+            raise LogError(
+                f"{what}: a transaction is open from offset {found.stable} on, and it is to be "
+                f"read to {end}"
+            )
+        if waited >= 2 * STALL_S:  # not at once: what kept it back may just have ended
+            raise LogError(f"{what}: it is not read to {end}, though nothing keeps that back")
+        return ORPHAN_S
 
     # -- the journal -------------------------------------------------------------------------
 
@@ -223,10 +287,7 @@ class Recovery:
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
             self._replay.event(record)
-        self._spill()
-
-    def _spill(self) -> None:
-        """Keeps memory bounded: what must leave it is snapshotted, in a transaction of its own."""
+        # memory is bounded: what must leave it is snapshotted, in a transaction of its own
         shard = self._shard
         shard.close(int(self._clock() * 1000))
         if shard.batch.evicting or shard.batch.stuck:
@@ -248,37 +309,31 @@ class Recovery:
         batch = shard.batch
         ends: dict[tuple[str, int], int] = {}
         if batch.writes:
-            writes = [*batch.writes, *self._again()]
-            ends = dict(self._member.commit(writes, {self._partition: self._progress()}))
+            writes = [*batch.writes, *self.snapshots.note_again()]
+            progress = {self._partition: self._progress()}
+            if self.unsigned:  # before there are records: see `Partitions.recover`
+                self._member.commit([], progress)
+                self._writer = self._member.instance
+            ends = dict(self._member.commit(writes, progress))
         done = shard.commit(ends)
         self.faults += done.faults
         self.snapshots.renewed |= done.snapshots.keys()
         self.snapshots.keep(done.snapshots)
 
-    def _again(self) -> list[Write]:
-        """The same for the checkpoint record: see `_progress`."""
-        if not self.snapshots.passed_over or self.snapshots.noted < 0:
-            return []
-        reached = self.snapshots.reached
-        note = Progress(reached.processed, 0, reached.source, 0).note()
-        now = int(self._clock() * 1000)
-        return [Write(self._topics.snapshots, self._partition, CHECKPOINT_KEY, note, [], now)]
-
     def _progress(self) -> Committed:
         """The group's progress as it is, for a transaction in the middle of the recovery.
 
-        A snapshot taken now may capture less than the one it replaces, when that was passed over:
-        the journal must then be read from its start again, should this recovery not come to its
-        end.
+        A snapshot taken now may capture less than one that was passed over: should this recovery
+        not come to its end, the journal is to be read from its start again.
         """
         parsed = self._parsed
-        if parsed is not None and self.snapshots.passed_over:
-            again = parsed._replace(low_water=0)
-            return Committed(again.offset, again.metadata(self._member.instance))
-        return self._committed or Committed(self._commands_start(), "")
-
-    def _commands_start(self) -> int:
-        return self._log.ends(self._topics.commands)[self._partition].start
+        if parsed is not None:
+            if self.snapshots.passed_over:
+                parsed = parsed._replace(low_water=0)
+            return Committed(parsed.offset, parsed.metadata(self._member.instance))
+        if self._committed is not None:
+            return self._committed
+        return Committed(self._log.ends(self._topics.commands)[self._partition].start, "")
 
     # -- where to go on ----------------------------------------------------------------------
 
@@ -338,10 +393,7 @@ class Recovery:
                 "--skip-lost to go on without them"
             )
         logger.error(
-            "commands %d to %d of %s:%d are lost: deleted by retention before they were processed",
-            processed,
-            start - 1,
-            self._topics.commands,
-            self._partition,
+            "commands %d to %d of %s are lost: deleted by retention before they were processed",
+            *(processed, start - 1, self._place),
         )
         return start
