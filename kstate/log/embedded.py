@@ -160,6 +160,10 @@ class EmbeddedLog:
         wanted = found if names is None else [name for name in names if name in found]
         return {name: _info(found[name], self.max_record_bytes) for name in wanted}
 
+    def identity(self) -> str:
+        """See the port."""
+        return ""
+
     def weaknesses(self) -> Sequence[str]:
         """See the port."""
         if self._sync == "full":

@@ -76,6 +76,10 @@ class KafkaLog:
         """See the port."""
         return self._admin.topics(names)
 
+    def identity(self) -> str:
+        """See the port: Kafka's cluster id."""
+        return self._admin.cluster_id()
+
     def weaknesses(self) -> Sequence[str]:
         """See the port: the replication of Kafka's own topics."""
         return self._admin.weaknesses()

@@ -60,6 +60,7 @@ class KafkaAdmin:
         self._onlookers: dict[str, Consumer] = {}  # by group; whoever asks takes one out
         self._counts: dict[str, int] = {}
         self._limits: dict[str, int] = {}
+        self._cluster_id = ""  # as the cluster told it last
 
     def _result(self, future: Future[Any], what: str, client: AdminClient) -> Any:
         """The answer to what a client was asked, which has to be kept until then: when it goes, its
@@ -119,7 +120,9 @@ class KafkaAdmin:
         patience = FIRST_LOOK_S
         while True:
             try:
-                return self._client.list_topics(topic, timeout=patience)
+                found = self._client.list_topics(topic, timeout=patience)
+                self._cluster_id = found.cluster_id or self._cluster_id
+                return found
             except KafkaException as error:
                 self._client.poll(0)  # brings the reason to `_noticed`
                 cause = self._failure or kafka_error(error)
@@ -139,6 +142,12 @@ class KafkaAdmin:
             reason = "it closes each connection at once: does it want another security.protocol?"
         what = f"kafka://{self._where} cannot be reached"
         return translate(KafkaError(cause.code(), reason), what)
+
+    def cluster_id(self) -> str:
+        """The cluster's id, which comes with each answer about its topics."""
+        if not self._cluster_id:
+            self._metadata(INTERNAL[0])
+        return self._cluster_id
 
     def topics(self, names: Iterable[str] | None) -> dict[str, TopicInfo]:
         """The topics that exist, of these names or all but Kafka's own."""

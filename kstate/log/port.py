@@ -301,6 +301,12 @@ class Log(Protocol):
     def topics(self, names: Iterable[str] | None = None) -> Mapping[str, TopicInfo]:
         """The topics that exist, of these names or all."""
 
+    def identity(self) -> str:
+        """What tells this cluster from others, whatever its URL; asks nothing after `topics`.
+
+        Empty for the embedded log: its file has no id, and the topics in it are enough.
+        """
+
     def weaknesses(self) -> Sequence[str]:
         """What may lose commits beside the settings of topics, a sentence each."""
 

@@ -12,12 +12,14 @@ from kstate.log.port import Log
 from kstate.runtime.schema_topic import FORMAT, SchemaTopic
 from kstate.runtime.topic_check import (
     TOMBSTONE_AGE_MS,
+    created_anew,
     narrow,
     refuse,
     since_it_began,
     survey,
     topic_specs,
     weak_lines,
+    without_meta,
 )
 
 logger = logging.getLogger("kstate.worker")
@@ -38,14 +40,17 @@ def prepare_topics(log: Log, topics: Topics, partitions: int | None, new: int) -
     """Creates the topics that are missing and checks the others; the partition count.
 
     ``partitions`` is what was asked for, None: whatever there is; ``new``: for a new processor.
-    Raises `TopicError` for topics that do not fit, in words that name the cure, and creates nothing
-    beside them; warns of those that are weak.
+    Raises `TopicError` for topics that do not fit, and for one that is lost while others show that
+    the processor was at work, in words that name the cure, and creates nothing beside them; warns
+    of those that are weak.
     """
-    found = survey(log, topics, partitions, new)
+    found = survey(log, topics, partitions, new, meta=False)
     refuse(found.findings)
     if found.missing:
         log.create_topics(found.missing)
-        found = survey(log, topics, partitions, new)
+        for line in created_anew(topics, found):
+            logger.warning("%s", line)
+        found = survey(log, topics, partitions, new, meta=False)
         refuse(found.findings)
     if found.missing:
         raise TopicError(f"the topic {found.missing[0].name} could not be created")
@@ -63,13 +68,18 @@ def warn_of(log: Log) -> None:
 def prepare_schemas(log: Log, topics: Topics, schemas: SchemaTopic, count: int, now: int) -> int:
     """Reads the schemas topic, checks what it says of the topics, publishes what is missing.
 
-    How many schemas were published.  Raises `TopicError` for topics created anew behind our back.
+    How many schemas were published.  Raises `TopicError` for topics created anew behind our back,
+    and for a processor that was at work although there is no record of its beginning.
     """
     schemas.refresh()
-    today = meta_of(log, topics, count)
     if schemas.meta is None:
-        return schemas.publish(today, now)
-    refuse(since_it_began(topics, schemas.meta, today))
+        lost = without_meta(log, topics, topics)
+        if lost:
+            schemas.refresh()  # another worker may have begun just now
+        if schemas.meta is None:
+            refuse(lost)
+            return schemas.publish(meta_of(log, topics, count), now)
+    refuse(since_it_began(topics, schemas.meta, meta_of(log, topics, count)))
     return schemas.publish(None, now)
 
 
@@ -77,7 +87,12 @@ def meta_of(log: Log, topics: Topics, count: int) -> dict[str, Any]:
     """The ``meta`` record that a first worker would write today; the topics must be there."""
     kept = (topics.commands, topics.journal, topics.snapshots)
     there = log.topics(kept)
-    return {"format": FORMAT, "partitions": count, "topics": {n: there[n].identity for n in kept}}
+    return {
+        "format": FORMAT,
+        "partitions": count,
+        "topics": {name: there[name].identity for name in kept},
+        "cluster": log.identity(),
+    }
 
 
 def look_around(

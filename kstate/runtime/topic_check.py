@@ -6,13 +6,15 @@ costs too much: a worker warns of it and runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from kstate.codec.port import SchemaRecord
 from kstate.core.policy import RECORD_OVERHEAD_BYTES
 from kstate.core.topics import Topics
-from kstate.errors import TopicError
+from kstate.errors import LogError, LogUnavailable, TopicError
 from kstate.log.port import Log, TopicInfo, TopicSpec
+from kstate.runtime.schema_topic import SchemaTopic
 
 DAY_MS = 86_400_000
 COMMAND_RETENTION_MS = 7 * DAY_MS
@@ -39,8 +41,9 @@ class Survey(NamedTuple):
 
     partitions: int  # of the processor
     there: Mapping[str, TopicInfo]
-    missing: Sequence[TopicSpec]
+    missing: Sequence[TopicSpec]  # that may be created: one that is lost is a finding
     findings: Sequence[Finding]
+    at_work: bool = False  # where some are missing: whether the processor was at work before
 
 
 def topic_specs(topics: Topics, partitions: int) -> list[TopicSpec]:
@@ -67,12 +70,21 @@ def topic_specs(topics: Topics, partitions: int) -> list[TopicSpec]:
     ]
 
 
-def survey(log: Log, topics: Topics, partitions: int | None, new: int) -> Survey:
+def survey(
+    log: Log, topics: Topics, partitions: int | None, new: int, *, meta: bool = True
+) -> Survey:
     """Looks at a processor's topics.
 
     ``partitions`` is what was asked for, None: whatever there is; ``new``: for a new processor.
+    ``meta``: looks for the record that tells when the processor began, too.
     """
-    there = log.topics([spec.name for spec in topic_specs(topics, 1)])
+    names = [spec.name for spec in topic_specs(topics, 1)]
+    there = log.topics(names)
+    proof = None
+    if there and len(there) < len(names):
+        proof = _work(log, topics, there) or _beginning(log, topics, there)
+        if proof:  # another worker may have been creating them just now
+            there = log.topics(names)
     shared = (topics.commands, topics.journal, topics.snapshots, topics.dead_letters)
     known = next((there[name].partitions for name in shared if name in there), None)
     count = known or partitions or new
@@ -91,7 +103,102 @@ def survey(log: Log, topics: Topics, partitions: int | None, new: int) -> Survey
             findings += (Finding("weak", spec.name, text) for text in _weak(spec, info, topics))
             findings += narrow(info, log.max_record_bytes)
     findings += _undeliverable(there, topics)
-    return Survey(count, there, [spec for spec in specs if spec.name not in there], findings)
+    missing = [spec for spec in specs if spec.name not in there]
+    if proof:
+        lost = [spec.name for spec in missing if spec.name in _history(topics)]
+        findings += (Finding("wrong", name, f"is missing, but {proof}: {CURE}") for name in lost)
+        missing = [spec for spec in missing if spec.name not in lost]
+    if meta and topics.schemas in there and not _beginning(log, topics, there):
+        findings += without_meta(log, topics, there)
+    return Survey(count, there, missing, findings, proof is not None)
+
+
+# -- what a processor that was at work has left --------------------------------------------------
+
+
+CURE = (
+    "restore it, or let the processor begin anew: delete its other topics, too, or give it a new "
+    "prefix"
+)
+
+
+def _history(topics: Topics) -> tuple[str, ...]:
+    """The topics without which a processor that was at work is not what it was."""
+    return topics.commands, topics.journal, topics.snapshots, topics.schemas
+
+
+def _work(log: Log, topics: Topics, there: Container[str]) -> str | None:
+    """What shows that the processor was at work, a clause; None where nothing does.
+
+    Commands alone do not: they may be sent before the first worker starts.
+    """
+    for name in (topics.journal, topics.snapshots, topics.dead_letters):
+        if name in there and _used(log, name):
+            return f"{name} has had records"
+    name = topics.commands
+    if name not in there or not _used(log, name):
+        return None  # of a new processor, mostly: to ask for its progress takes a second on Kafka
+    try:
+        return f"commands of {name} were processed" if log.progress(topics.group, name) else None
+    except LogUnavailable:
+        raise
+    except LogError:  # who creates topics may not be allowed to look at the group
+        return None
+
+
+def _used(log: Log, topic: str) -> bool:
+    """Whether there was ever a record."""
+    return any(ends.end for ends in log.ends(topic).values())
+
+
+def _beginning(log: Log, topics: Topics, there: Container[str]) -> str | None:
+    """What the schemas topic shows, likewise."""
+    if topics.schemas not in there:
+        return None
+    schemas = SchemaTopic(log, topics, _Unread())
+    try:
+        schemas.refresh()
+    except TopicError:  # a record that makes no sense is one
+        pass
+    else:
+        if schemas.meta is None:
+            return None
+    return f"{topics.schemas} tells when it began"
+
+
+class _Unread:
+    """A book for those who want to know nothing of schemas."""
+
+    def learn(self, record: SchemaRecord) -> None:
+        """See `SchemaBook`."""
+
+    def unpublished(self) -> Sequence[SchemaRecord]:
+        """See `SchemaBook`."""
+        return ()
+
+
+def without_meta(log: Log, topics: Topics, there: Container[str]) -> list[Finding]:
+    """What is wrong with a schemas topic without a ``meta`` record; nothing for a new processor."""
+    proof = _work(log, topics, there)
+    if proof is None:
+        return []
+    return [Finding("wrong", topics.schemas, f"has no meta record, but {proof}: {CURE}")]
+
+
+def created_anew(topics: Topics, found: Survey) -> list[str]:
+    """A line for each topic whose loss leaves the processor what it is; nothing for a new one."""
+    lost = {
+        topics.replies: "callers that wait get no reply",
+        topics.dead_letters: "the commands laid aside there are gone",
+    }
+    return [
+        f"{spec.name} was missing and is created anew: {lost[spec.name]}"
+        for spec in found.missing
+        if found.at_work
+    ]
+
+
+# -- what a topic is -----------------------------------------------------------------------------
 
 
 def _wrong(spec: TopicSpec, info: TopicInfo, topics: Topics) -> Iterable[str]:
@@ -194,7 +301,17 @@ def weak_lines(findings: Iterable[Finding]) -> list[str]:
 def since_it_began(
     topics: Topics, meta: Mapping[str, Any], today: Mapping[str, Any]
 ) -> list[Finding]:
-    """What differs from the ``meta`` record that the processor's first worker wrote."""
+    """What differs from the ``meta`` record that the processor's first worker wrote.
+
+    The log's identity is compared where both are known: records of earlier versions have none.
+    """
+    home, here = meta.get("cluster"), today["cluster"]
+    if home and here and home != here:
+        text = (
+            f"tells of a processor that began on the cluster {home}, and this is {here}: is the "
+            "log's URL the right one? A processor moves by kstate export and kstate import"
+        )
+        return [Finding("wrong", topics.schemas, text)]
     found = []
     if meta.get("partitions") != today["partitions"]:
         text = (

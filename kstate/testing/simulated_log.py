@@ -73,6 +73,10 @@ class SimulatedLog:
         wanted = list(there) if names is None else [name for name in names if name in there]
         return {name: there[name].info() for name in wanted}
 
+    def identity(self) -> str:
+        """See the port."""
+        return "simulated"
+
     def weaknesses(self) -> Sequence[str]:
         """See the port."""
         return ()

@@ -199,6 +199,76 @@ def test_a_topic_that_was_created_anew_is_wrong(directory: Path) -> None:
     assert "wrong    shop.journal was deleted and created anew since" in result.stdout
 
 
+def begun(log: EmbeddedLog) -> Topics:
+    """The topics of a processor that began and has an event."""
+    topics = Topics.of("shop")
+    log.create_topics(topic_specs(topics, 2))
+    meta = json.dumps(meta_of(log, topics, 2)).encode()
+    producer = log.producer()
+    producer.send(Write(topics.schemas, 0, META_KEY, meta, [], 0))
+    producer.send(Write(topics.journal, 0, b"a@1", b"", [], 0))
+    producer.flush(5)
+    producer.close()
+    return topics
+
+
+@pytest.mark.parametrize("kind", ["commands", "journal", "snapshots", "schemas"])
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_topic_that_was_lost_is_wrong_and_not_created(
+    directory: Path, kind: str, arguments: tuple[str, ...]
+) -> None:
+    url = f"sqlite:{directory}/log.db"
+    shell = shell_on({"KSTATE_LOG": url})
+    log = EmbeddedLog.from_url(url)
+    topics = begun(log)
+    assert verdicts(findings(shell, "shop", *arguments), "ok") == dict.fromkeys(KINDS, "ok")
+    log.delete_topic(getattr(topics, kind))
+    found = findings(shell, "shop", *arguments, code=32)
+    (wrong,) = sentences(found, "wrong")
+    assert wrong.startswith(f"shop.{kind} is missing, but shop.")
+    assert verdicts(found, "missing") == {}
+    assert getattr(topics, kind) not in log.topics()
+    log.close()
+
+
+def test_a_schemas_topic_that_was_lost_and_created_is_wrong(directory: Path) -> None:
+    url = f"sqlite:{directory}/log.db"
+    log = EmbeddedLog.from_url(url)
+    topics = begun(log)
+    log.delete_topic(topics.schemas)
+    log.create_topics([TopicSpec(topics.schemas, 1, "compact")])
+    log.close()
+    found = findings(shell_on({"KSTATE_LOG": url}), "shop", code=32)
+    (wrong,) = sentences(found, "wrong")
+    assert wrong.startswith("shop.schemas has no meta record, but shop.journal has had records: ")
+
+
+@pytest.mark.parametrize("kind", ["replies", "dead_letters"])
+def test_a_topic_on_which_nothing_is_built_is_created_again(directory: Path, kind: str) -> None:
+    url = f"sqlite:{directory}/log.db"
+    log = EmbeddedLog.from_url(url)
+    topics = begun(log)
+    log.delete_topic(getattr(topics, kind))
+    log.close()
+    found = findings(shell_on({"KSTATE_LOG": url}), "shop")
+    assert verdicts(found, "created") == {kind.replace("_", "-"): "created"}
+
+
+def test_topics_of_another_cluster_are_wrong_with_a_cure_of_their_own(
+    cluster: World, bootstrap: str
+) -> None:
+    shell = shell_on({"KSTATE_LOG": cluster.url, "KSTATE_PREFIX": cluster.prefix})
+    topics = created(cluster)
+    meta = meta_of(cluster._logs.log, topics, 2) | {"cluster": "another", "topics": {}}
+    value = json.dumps(meta).encode()
+    cluster.produce(Shop, value, key=META_KEY, partition=0, topic=topics.schemas)
+    (wrong,) = sentences(findings(shell, "shop", code=32), "wrong")
+    assert wrong.startswith(
+        f"{topics.schemas} tells of a processor that began on the cluster another, and this is "
+    )
+    assert "deleted" not in wrong
+
+
 def test_topics_of_a_newer_kstate_are_wrong(empty: Shell, world: World) -> None:
     topics = created(world)
     world.produce(Shop, b'{"format": 99}', key=META_KEY, partition=0, topic=topics.schemas)
