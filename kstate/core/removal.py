@@ -8,6 +8,7 @@ snapshot misses nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from kstate.core.batch import Batch
@@ -69,9 +70,18 @@ class Removal:
 
     def entered(self, key: bytes, snapshot: Snapshot) -> None:
         """An entity came into memory with this snapshot."""
-        if snapshot.removed or snapshot.erased:
-            self._known[key] = Gone(snapshot.removed, snapshot.erased)
-        self._wait(key, snapshot.seq, snapshot.removed)
+        removed, erased = snapshot.removed, snapshot.erased
+        if key in self._known:  # of a newer one, which was passed over
+            removed = max(removed, self._known[key].removed)
+            erased = max(erased, self._known[key].erased)
+        if removed or erased:
+            self._known[key] = Gone(removed, erased)
+        self._wait(key, snapshot.seq, removed)
+
+    def recall(self, gone: Mapping[bytes, Gone]) -> None:
+        """What snapshots say that a recovery passes over: the tombstones are written all the same,
+        however many of the events can still be read."""
+        self._known.update(gone)
 
     def left(self, key: bytes) -> None:
         """An entity left memory."""

@@ -278,6 +278,7 @@ class Recovery:
         if kept.passed_over:
             kept.tell_passed_over()
             self._replay.awaited = dict(kept.passed_over)
+            self._shard.removal.recall(kept.gone)
             kept.reached = kept.reached._replace(low_water=0)
             return 0
         if self._parsed is not None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from kstate.core.context import Machine
 from kstate.core.messages import ImportMark, Progress, Record, Write
+from kstate.core.removal import Gone
 from kstate.core.topics import CHECKPOINT_KEY
 from kstate.errors import DecodeError, JournalError, LogError
 from kstate.store.port import Checkpoint, PartitionStore
@@ -52,6 +53,7 @@ class Snapshots:
         # how far the store reflects the log
         self.reached = Checkpoint(0, 0, -1, -1, 0, identity, 0)
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
+        self.gone: dict[bytes, Gone] = {}  # key → what that says of events that are gone
         self.noted = -1  # the next command, as the newest checkpoint record that was read has it
         self.importing: ImportMark | None = None  # what that says of an import
         self.renewed: set[bytes] = set()  # snapshotted while the journal was read
@@ -120,12 +122,13 @@ class Snapshots:
             reason = None if value is None else self._unusable(value)
             if reason is None:
                 self.passed_over.pop(key, None)
+                self.gone.pop(key, None)
                 changes[key] = value
             else:
                 self.passed_over[key] = reason
                 assert value is not None
                 older = changes[key] if key in changes else self._store.get(key)
-                changes[key] = self._base(value, older)
+                changes[key] = self._base(key, value, older)
         self.reached = self.reached._replace(snapshots_offset=records[-1].offset + 1)
         self.keep(changes)
 
@@ -148,7 +151,7 @@ class Snapshots:
                 low_water=progress.low_water, processed=progress.offset, source=progress.source
             )
 
-    def _base(self, value: bytes, older: bytes | None) -> bytes | None:
+    def _base(self, key: bytes, value: bytes, older: bytes | None) -> bytes | None:
         """What the journal may go on from, of a snapshot that is passed over and an older one."""
         codec = self._machine.codec
         if older is not None and self._unusable(older) is not None:
@@ -158,6 +161,8 @@ class Snapshots:
         except DecodeError:
             return older
         erased = newest.erased
+        if erased or newest.removed:
+            self.gone[key] = Gone(newest.removed, erased)
         if not erased or (older is not None and codec.decode_envelope(older).seq > erased):
             return older
         # the state began anew there: what is older is of the life that was erased

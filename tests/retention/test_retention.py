@@ -175,6 +175,24 @@ def test_folds_that_changed_stop_the_worker_with_the_reason(world: World) -> Non
     assert "the journal goes back to seq 4 only" in str(failure)
 
 
+class ChangedHoarder(Hoarder):
+    name = "keeper"
+    snapshot_version = 2
+
+
+def test_a_state_rebuilt_from_events_that_are_to_go_does_not_forget_that_they_go(
+    world: World,
+) -> None:
+    world.run(Keeper, partitions=1)
+    grow(world, 5)
+    assert tombstones(world.journal(Keeper)) == [b"a@1", b"a@2", b"a@3"]
+    world.stop()
+    world.run(ChangedHoarder, partitions=1)  # reads all five: the cleaner has not passed yet
+    world.call(ChangedHoarder, "a", Save())
+    snapshot = world.snapshot(ChangedHoarder, "a")
+    assert (snapshot.seq, snapshot.version, snapshot.removed) == (5, 2, 3)
+
+
 # -- the definition ------------------------------------------------------------------------------
 
 
