@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from unittest.mock import patch
 
-from planting import plant
+from planting import broken, plant
 
 from kstate.core.erasure import Erasure
 from kstate.core.removal import Removal
@@ -14,7 +13,7 @@ from kstate.runtime.snapshots import Snapshots
 from kstate.runtime.worker import Worker
 
 
-@plant
+@plant("events_go_with_a_snapshot_that_covers_them")
 def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
     real = Worker._commit
 
@@ -26,31 +25,31 @@ def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
         rest = [write for write in writes if write not in gone]
         return real(self, member, rest, progress)
 
-    with patch.object(Worker, "_commit", commit):
+    with broken(Worker, "_commit", commit):
         yield
 
 
-@plant
+@plant("events_go_with_a_snapshot_that_covers_them")
 def retention_removes_an_event_that_no_snapshot_covers() -> Iterator[None]:
     real = Removal.up_to
 
     def up_to(self: Removal, batch: Any, gone: Any, seq: int) -> Any:
         return real(self, batch, gone, seq + 2)
 
-    with patch.object(Removal, "up_to", up_to):
+    with broken(Removal, "up_to", up_to):
         yield
 
 
-@plant
+@plant("what_was_erased_is_gone", "each_erasure_is_answered_when_the_last_tombstone_is_there")
 def an_erasure_that_does_not_go_on() -> Iterator[None]:
     def send_on(self: Erasure, batch: Any, record: Any, envelope: Any, command: Any) -> None:
         self._done(batch, envelope, command.upto)
 
-    with patch.object(Erasure, "_send_on", send_on):
+    with broken(Erasure, "_send_on", send_on):
         yield
 
 
-@plant
+@plant("workers_never_failed: JournalError", where=lambda plan: plan.settings.upgrade)
 def new_folds_go_on_from_the_life_that_was_erased() -> Iterator[None]:
-    with patch.object(Snapshots, "_base", lambda self, value, older: older):
+    with broken(Snapshots, "_base", lambda self, key, value, older: older):
         yield

@@ -326,14 +326,14 @@ def local_stores_are_not_behind_what_they_say(found: Evidence) -> Iterator[str]:
 
     A store that says it is at the start is read anew, whatever it has.
     """
-    for number, disk in found.world.crew.left_disks:
-        for (topic, partition), kept in disk.items():
+    for whose, stores in found.world.crew.claims:
+        for (topic, partition), kept in stores.items():
             if kept.checkpoint is None or not kept.checkpoint.snapshots_offset:
                 continue
             history = found.world.cluster.partition(topic, partition).history
             for key, values in _possible(history, kept.checkpoint).items():
                 if kept.snapshots.get(key) not in values:
-                    yield f"worker {number}: {partition} is behind for {key!r}"
+                    yield f"{whose}: {partition} is behind for {key!r}"
 
 
 def _possible(history: Sequence[Entry], at: Checkpoint) -> dict[bytes, list[bytes | None]]:

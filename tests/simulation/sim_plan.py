@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sim_model import HOMES
+from sim_weather import draw
 
 KEYS = tuple(HOMES)
+STANDBYS = ("0", "1", "all")
 KINDS = (
     *("Put",) * 6,
     *("PutMany",) * 3,
@@ -45,6 +47,7 @@ class Settings(NamedTuple):
     keep: int  # events that stay behind a snapshot; 0: all
     max_tombstones: int
     batch_ms: int  # a look at the clock takes one: a batch may be cut after two commands
+    standby: str  # how many partitions of others each worker follows
 
 
 class Plan(NamedTuple):
@@ -64,13 +67,14 @@ def plan_of(seed: int) -> Plan:
         batch_records=chance.choice((1, 2, 4, 8)),
         max_entities=chance.choice((1, 2, 2, 3)),
         max_tail=chance.choice((4, 8, 30)),
-        rate=chance.choice((0.06, 0.10, 0.14)),
+        rate=chance.choice((0.05, 0.09, 0.12)),
         kept=chance.random() < 0.75,
         upgrade=upgrade,
         # new folds need all events
         keep=0 if upgrade else chance.choice((0, 1, 2)),
         max_tombstones=chance.choice((1, 3, 1_000)),
         batch_ms=chance.choice((1, 2, 100)),
+        standby=STANDBYS[draw(seed, 2) % len(STANDBYS)],
     )
     actions = [_action(chance, number) for number in range(chance.randrange(40, 70))]
     if chance.random() < 0.5:

@@ -93,10 +93,18 @@ class SteppedStore:
         self.persistent = store.persistent
         self._store = store
         self._step = step
+        self._opened: list[PartitionStore] = []
 
     def open(self, topic: str, partition: int) -> SteppedPartition:
         self._step("store.open")
-        return SteppedPartition(self._store.open(topic, partition), self._step)
+        opened = self._store.open(topic, partition)
+        self._opened.append(opened)
+        return SteppedPartition(opened, self._step)
+
+    def end(self) -> None:
+        """The process is over, and with it all that it had open."""
+        for opened in self._opened:
+            opened.close()
 
     def destroy(self, topic: str, partition: int) -> None:
         self._store.destroy(topic, partition)

@@ -83,6 +83,7 @@ class Weather:
 
     def __init__(self, world: World, seed: int, rate: float, only: Collection[int] | None) -> None:
         self.calm = False
+        self.standing_by: set[SimulatedLog] = set()  # processes that follow partitions of others
         self.fired: list[BadMoment] = []
         self.counts: Counter[str] = Counter()
         self._world = world
@@ -114,6 +115,8 @@ class Weather:
         kind = kinds[(drawn >> 32) % len(kinds)]
         self.fired.append(BadMoment(number, step, kind))
         where = " in a commit" if step.startswith("commit") else ""
+        if log in self.standing_by:
+            where = " in a standby"
         self.counts[f"{kind}{where}"] += 1
         self._acts[kind](log, step, drawn >> 40)
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from sim_model import HOMES
 from sim_plan import Settings
 from sim_program import Ledger, on_effect
+from sim_standby import Claim, WatchedStandby
 from sim_stores import Kept, KeptStore, SteppedStore
 from sim_weather import Weather
 
@@ -52,6 +54,7 @@ class Place:
         self.store = store
         self.backup: dict[tuple[str, int], Kept] | None = None
         self.log: SimulatedLog | None = None
+        self.stepped: SteppedStore | None = None
         self.worker: Worker | None = None
         self.turns: Generator[float, None, None] | None = None
         self.skew_s = 0.0  # of its clock
@@ -60,7 +63,9 @@ class Place:
 
     def end(self) -> None:
         """Its present life is over."""
-        self.log = self.worker = self.turns = None
+        if self.stepped is not None:
+            self.stepped.end()
+        self.log = self.stepped = self.worker = self.turns = None
 
 
 class EffectsAtOnce(Effects):
@@ -89,7 +94,7 @@ class Crew:
         self.heard_too_early: list[str] = []
         self.effects: Counter[tuple[str, int]] = Counter()  # persist id and seq → how often
         on_effect(self._affect)
-        self.left_disks: list[tuple[int, dict[tuple[str, int], Kept]]] = []  # worker, its disk
+        self.claims: list[Claim] = []
         self.counts: Counter[str] = Counter()
         for place in places:
             place.skew_s = chance.uniform(-MAX_SKEW_S, MAX_SKEW_S)
@@ -97,7 +102,11 @@ class Crew:
         self._weather = weather
         self._chance = chance
         self._looks = 0
-        self._config = Config(batch_records=settings.batch_records, batch_ms=settings.batch_ms)
+        self._config = Config(
+            batch_records=settings.batch_records,
+            batch_ms=settings.batch_ms,
+            standby=settings.standby,
+        )
         policy = Policy(
             max_entities=settings.max_entities,
             max_tail=settings.max_tail,
@@ -136,16 +145,18 @@ class Crew:
         )
         machine = self._other_machine if self.upgraded else self._machine
         clock, monotonic = partial(self._clock, place), self._monotonic
-        partitions = Partitions(
-            machine,
-            log,
-            SteppedStore(place.store, log.step),
-            TOPICS,
-            around,
-            self._config,
-            clock,
-            monotonic,
+        place.stepped = stepped = SteppedStore(place.store, log.step)
+        standby = partial(
+            WatchedStandby,
+            name=f"{place.number}, life {self.counts['lives']}",
+            weather=self._weather,
+            claim=self.claims.append,
+            counts=self.counts,
         )
+        with patch("kstate.runtime.partitions.Standby", standby):
+            partitions = Partitions(
+                machine, log, stepped, TOPICS, around, self._config, clock, monotonic
+            )
         place.worker = Worker(
             machine, log, slot, TOPICS, partitions, self._config, clock, monotonic
         )
@@ -236,6 +247,7 @@ class Crew:
         place = self._chance.choice(self.places)
         if isinstance(place.store, KeptStore):
             place.backup = place.store.backup()
+            self.claims.append(Claim(f"worker {place.number}", place.backup))
 
     def some_stop(self) -> None:
         """A worker is asked to leave."""
@@ -260,7 +272,7 @@ class Crew:
         """Nothing is left but the log."""
         for place in self.places:
             if isinstance(place.store, KeptStore):
-                self.left_disks.append((place.number, place.store.disk))
+                self.claims.append(Claim(f"worker {place.number}", place.store.disk))
             place.store = MemoryStore(place.directory)
 
 

@@ -29,6 +29,9 @@ MAX_TURNS = 4_000
 AHEAD = 1, 2, 200
 """Commands whose records are written ahead of the commit; 200: none, batches here are smaller."""
 
+RENEWAL_MS = 300, 3_600_000
+"""After how long a standby asks whether its stores lack nothing."""
+
 
 class Stuck(Exception):
     """A world without faults does not come to rest."""
@@ -83,8 +86,15 @@ class World:
 
     def run(self) -> None:
         """Everything; what went wrong with a worker is in the crew's failures."""
-        with patch("kstate.runtime.worker.AHEAD", AHEAD[draw(self.plan.seed, 1) % len(AHEAD)]):
-            self._run()
+        drawn = draw(self.plan.seed, 1)
+        with (
+            patch("kstate.runtime.worker.AHEAD", AHEAD[drawn % len(AHEAD)]),
+            patch("kstate.runtime.standby.RENEWAL_MS", RENEWAL_MS[drawn // 3 % len(RENEWAL_MS)]),
+        ):
+            try:
+                self._run()
+            finally:
+                self.crew.stop_all(clean=False)
 
     def _run(self) -> None:
         crew = self.crew
