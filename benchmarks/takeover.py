@@ -44,12 +44,12 @@ from kstate.processor import definition_of
 from kstate.runtime.collector import relax_collector
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Snapshots
-from kstate.runtime.startup import prepare_topics
+from kstate.runtime.startup import prepare_schemas, prepare_topics
 from kstate.store.memory import MemoryPartition
 from kstate.store.rocksdb import RocksDBPartition
 from kstate.store.sqlitedict import SqliteDictPartition
 from kstate.testing.broker import administrator, broker
-from kstate.wiring import build_workers, open_log
+from kstate.wiring import build_workers, codec_of, open_log
 from processors.bank import Bank
 
 PARTS: Sequence[tuple[str, str, Any, tuple[str, ...]]] = (
@@ -108,6 +108,8 @@ class Bench:
         past = Past(events, options.entities, options.partitions, snapshots)
         with contextlib.closing(open_log(self._url)) as log:
             prepare_topics(log, topics, options.partitions, options.partitions)
+            schemas = codec_of(log, topics, Bank)[1]
+            prepare_schemas(log, topics, schemas, options.partitions, int(time.time() * 1000))
             place = Place(prefix, topics, Author(log, topics, past, self._policy).write())
         self._places.append(place)
         return place

@@ -16,7 +16,7 @@ from kstate.core.messages import Record, Write
 from kstate.core.topics import Topics
 from kstate.log.port import Log
 from kstate.runtime.schema_topic import META_KEY
-from kstate.runtime.startup import prepare_topics
+from kstate.runtime.startup import meta_of, prepare_topics
 
 DIRECTORY = Path(__file__).parent / "kept"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -93,22 +93,22 @@ def _bytes(text: str | None) -> bytes | None:
 def pour(log: Log, topics: Topics, records: dict[str, list[Record]]) -> None:
     """Writes golden records to a log that has no such processor yet, at the offsets they had.
 
-    The schemas topic's note of topics that were elsewhere stays behind, as it does when topics are
-    copied from one cluster to another.
+    The schemas topic's note is of the topics here, as whoever copies topics from one cluster to
+    another has to write it.
     """
     prepare_topics(log, topics, PARTITIONS, PARTITIONS)
+    meta = json.dumps(meta_of(log, topics, PARTITIONS)).encode()
     producer = log.producer()
     try:
         for topic, kept in records.items():
             name = getattr(topics, topic)
             for record in kept:
-                if record.key != META_KEY:
-                    producer.send(
-                        Write(
-                            name, record.partition, record.key, record.value, record.headers,
-                            record.timestamp,
-                        )
-                    )  # fmt: skip
+                value = meta if record.key == META_KEY else record.value
+                producer.send(
+                    Write(
+                        name, record.partition, record.key, value, record.headers, record.timestamp
+                    )
+                )
         producer.flush(READ_S)
     finally:
         producer.close()
