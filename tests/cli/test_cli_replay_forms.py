@@ -253,7 +253,6 @@ def test_a_query_in_the_order_of_times(filled: Shell) -> None:
     [
         (("--id", "o-1", "--ids"), "give one of --id and --ids"),
         (("--id", "o-1", "--tag", "many"), "--id takes no --tag"),
-        (("--ids", "--follow"), "--ids takes no --follow"),
     ],
 )
 def test_a_query_that_makes_no_sense_is_told(
