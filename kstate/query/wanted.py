@@ -24,7 +24,8 @@ class Selection(TypedDict, total=False):
     none_of: Iterable[str]
     """Tags: it bears none of them."""
     types: Iterable[EventType]
-    """It is of one of these classes, or was stored under one of these names."""
+    """It was stored under one of these names, or the name or a former one of one of these classes.
+    What adapters make of an event is not looked at."""
     after: str | None
     """It lies behind this position, that of an event found before."""
     from_offset: int
