@@ -241,6 +241,10 @@ class AvroCodec:
         """See `kstate.core.codec.Codec`."""
         return self._envelopes.version(value)
 
+    def state_type(self, value: bytes) -> str | None:
+        """See `kstate.core.codec.Codec`."""
+        return self._envelopes.state_type(value, lambda state: self.book.get(state[2:HEADER_BYTES]))
+
     # -- schemas -----------------------------------------------------------------------------
 
     def schemas(self) -> list[Entry]:

@@ -186,6 +186,12 @@ class Ids:
             self._entries[number] = known
         return known
 
+    def known(self, value: bytes) -> Entry | None:
+        """The schema of a value that bears an id, as far as it is known without asking."""
+        if not is_confluent(value) or len(value) < CONFLUENT_BYTES:
+            return None
+        return self._entries.get(int.from_bytes(value[1:CONFLUENT_BYTES], "big"))
+
     def reader(self, family: Family, value: bytes) -> Read:
         """What reads such a value from its sixth byte on; raises as `entry` does."""
         return family.reader(MAGIC + self._entry_of(value).fingerprint)

@@ -149,6 +149,11 @@ class RegistryCodec(AvroCodec):
             return self._told("the state", self._states, value)
         return super().decode_state(value)
 
+    def state_type(self, value: bytes) -> str | None:
+        """See `kstate.core.codec.Codec`."""
+        found = self._envelopes.state_type(value, self.ids.known)
+        return found or super().state_type(value)
+
     def decode_reply(self, command_class: type, value: bytes | None) -> Any:
         """See `AvroCodec.decode_reply`."""
         return super().decode_reply(command_class, single(self.ids, value))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from kstate.codec import wire
-from kstate.codec.book import Book
+from kstate.codec.book import Book, Entry
 from kstate.codec.decoders import FAULTS, compile_decoder, malformed
+from kstate.codec.differences import type_text
 from kstate.codec.forms import HEADER_BYTES, Read
 from kstate.codec.scalars import GENERIC
 from kstate.codec.wire import Malformed, length, read_long
@@ -157,6 +159,18 @@ class Envelopes:
             return read_long(value, pos)[0]
         except FAULTS as error:
             raise DecodeError(f"this is no snapshot: {malformed(error)}") from error
+
+    def state_type(self, value: bytes, known: Callable[[bytes], Entry | None]) -> str | None:
+        """What the state in an envelope was written as; ``known`` gives the schema of its bytes."""
+        try:
+            state = self.decode(value)[1]
+        except DecodeError:
+            return None
+        entry = None if state is None else known(state)
+        if entry is None:
+            return None
+        written = parse(entry.schema)
+        return type_text(written, written.schema)
 
     def _reader(self, value: bytes) -> Read:
         head = bytes(value[:HEADER_BYTES])

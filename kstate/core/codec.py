@@ -58,3 +58,9 @@ class Codec(Protocol):
 
     def snapshot_version(self, value: bytes) -> int:
         """Only the envelope's ``version``, without decoding the state; raises `DecodeError`."""
+
+    def state_type(self, value: bytes) -> str | None:
+        """The name of the type that a snapshot's state was written as, readable today or not.
+
+        None where its schema is not known, or where it is no snapshot.
+        """

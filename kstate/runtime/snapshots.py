@@ -53,6 +53,7 @@ class Snapshots:
         # how far the store reflects the log
         self.reached = Checkpoint(0, 0, -1, -1, 0, identity, 0)
         self.passed_over: dict[bytes, str] = {}  # key → what is wrong with its newest snapshot
+        self._types: dict[bytes, str | None] = {}  # key → what an unreadable one was written as
         self.gone: dict[bytes, Gone] = {}  # key → what that says of events that are gone
         self.noted = -1  # the next command, as the newest checkpoint record that was read has it
         self.importing: ImportMark | None = None  # what that says of an import
@@ -127,6 +128,8 @@ class Snapshots:
             else:
                 self.passed_over[key] = reason
                 assert value is not None
+                if reason is not OTHER_VERSION:
+                    self._types[key] = self._machine.codec.state_type(value)
                 older = changes[key] if key in changes else self._store.get(key)
                 changes[key] = self._base(key, value, older)
         self.reached = self.reached._replace(snapshots_offset=records[-1].offset + 1)
@@ -221,12 +224,16 @@ class Snapshots:
         return self._store.count()
 
     def tell_passed_over(self) -> None:
-        """Says how many snapshots were passed over, and why: one warning per worker and cause,
-        and a line of information for further partitions."""
+        """Says how many snapshots were passed over, and why: one warning per worker and stored type
+        of those that cannot be read, one for those of another version; and a line of information
+        for further partitions."""
         if self.effort == "anew":
             return  # it was asked for
-        reasons = self.passed_over.values()
-        of_another_version = sum(reason is OTHER_VERSION for reason in reasons)
+        unreadable: dict[str | None, list[bytes]] = {}
+        for key, reason in self.passed_over.items():
+            if reason is not OTHER_VERSION:
+                unreadable.setdefault(self._types[key], []).append(key)
+        of_another_version = len(self.passed_over) - sum(map(len, unreadable.values()))
         if of_another_version:
             logger.log(
                 self._level("version"),
@@ -236,19 +243,18 @@ class Snapshots:
                 self._topic,
                 self._partition,
             )
-        if of_another_version < len(reasons):
-            key, reason = next(
-                item for item in self.passed_over.items() if item[1] is not OTHER_VERSION
-            )
+        for type_name, keys in unreadable.items():
+            what = "no known type" if type_name is None else f"type {type_name}"
             logger.log(
-                self._level("unreadable"),
-                "%d snapshots of %s:%d are unreadable, that of %r %s: "
+                self._level(what),
+                "%d snapshots of %s:%d (%s) are unreadable, that of %r %s: "
                 "their entities are rebuilt from the journal",
-                len(reasons) - of_another_version,
+                len(keys),
                 self._topic,
                 self._partition,
-                key.decode(errors="replace"),
-                reason,
+                what,
+                keys[0].decode(errors="replace"),
+                self.passed_over[keys[0]],
             )
 
     def _level(self, cause: str) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kstate.codec.book import Book
-from kstate.codec.snapshots import SNAPSHOT_SCHEMA
+from kstate.codec.snapshots import SNAPSHOT_SCHEMA, encode_envelope
 from kstate.codec.writers import header
 from kstate.core.messages import Recent, Snapshot
 from kstate.errors import DecodeError, EncodeError
@@ -53,6 +53,22 @@ def test_the_version_is_read_without_the_rest(value: Snapshot) -> None:
     data = CODEC.encode_snapshot(value)
     assert CODEC.snapshot_version(data) == value.version
     assert CODEC.snapshot_version(data[:30]) == value.version
+
+
+def test_the_type_of_the_state_is_told_although_no_code_reads_it() -> None:
+    schema = {"type": "record", "name": "bank.Wallet", "fields": []}
+    codec = bank_codec(Book())
+    data = encode_envelope(snapshot(), header(schema))
+    assert codec.state_type(data) is None
+    codec.book.meet(schema, "state", "Wallet")
+    assert codec.state_type(data) == "Wallet"
+    with pytest.raises(DecodeError):
+        codec.decode_snapshot(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbled", CODEC.encode_snapshot(snapshot())[:-9]])
+def test_what_is_no_snapshot_has_no_type(data: bytes) -> None:
+    assert CODEC.state_type(data) is None
 
 
 def test_fastavro_writes_the_same_envelope() -> None:

@@ -66,6 +66,16 @@ def test_a_snapshot_bears_the_id_of_its_states_schema(registry_url: str) -> None
     assert made.decode_snapshot(value).state == Count(3, 2)
 
 
+def test_a_snapshot_tells_the_type_of_its_state_with_an_id_or_a_fingerprint(
+    registry_url: str,
+) -> None:
+    made, without = codec(Counter, registry_url), plain()
+    kept = Snapshot(2, Count(3, 2), 1, 0, 0, False, {})
+    assert made.state_type(made.encode_snapshot(kept)) == "Count"
+    assert made.state_type(without.encode_snapshot(kept)) == "Count"
+    assert without.state_type(made.encode_snapshot(kept)) is None
+
+
 def test_single_object_encoding_is_read_as_well(registry_url: str) -> None:
     made, without = codec(Counter, registry_url), plain()
     assert made.decode_event(without.encode_event(Added(5))) == Added(5)

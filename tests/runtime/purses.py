@@ -34,8 +34,11 @@ class Added:
     amount: int
 
 
-def purse_of(smallest: int, factor: int, version: int = 1) -> AnyProcessor:
-    """Code that counts in a coin of its own, and takes no state below the smallest."""
+def purse_of(smallest: int, factor: int, version: int = 1, state: str = "Purse") -> AnyProcessor:
+    """Code that counts in a coin of its own, and takes no state below the smallest.
+
+    ``state`` is what its state is called.
+    """
 
     @dataclass(frozen=True)
     class Purse:
@@ -44,6 +47,8 @@ def purse_of(smallest: int, factor: int, version: int = 1) -> AnyProcessor:
         def __post_init__(self) -> None:
             if self.total < smallest:
                 raise ValueError(f"a purse holds at least {smallest}")
+
+    Purse.__name__ = state
 
     class Purses(Processor[Purse]):
         name = "purses"
@@ -76,6 +81,8 @@ def purse_of(smallest: int, factor: int, version: int = 1) -> AnyProcessor:
 OLD = purse_of(smallest=-(10**9), factor=1)
 NEW = purse_of(smallest=0, factor=0)
 """It takes no debts, and counts nothing."""
+OLDER = purse_of(smallest=-(10**9), factor=1, state="Wallet")
+"""The old code before its state had its name."""
 RAISED = purse_of(smallest=-(10**9), factor=1, version=2)
 """As the old code, with another ``snapshot_version``."""
 

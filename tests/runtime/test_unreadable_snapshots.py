@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from purses import NEW, OLD, Add, Save, garble, in_debt, said, start_new
+from purses import NEW, OLD, OLDER, Add, Save, garble, in_debt, said, start_new
 from world import World
 
 from kstate.codec.avro import AvroCodec
@@ -46,6 +46,37 @@ def test_there_is_one_warning_however_many_partitions_have_some(
     told = [each for each in caplog.records if "are unreadable, that of" in each.getMessage()]
     assert len(told) > 1
     assert [each.levelname for each in told] == ["WARNING", *["INFO"] * (len(told) - 1)]
+
+
+def test_there_is_one_warning_for_each_type_that_was_stored(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for code, kind in ((OLDER, "wallet"), (OLD, "purse")):
+        world.run(code, partitions=4)
+        for number in range(8):
+            for command_ in (Add(-600), Add(-600), Save()):
+                world.call(code, f"{kind}-{number}", command_)
+        world.stop()
+    caplog.clear()
+    world.run(NEW, partitions=4)
+    for kind in ("wallet", "purse"):
+        assert [world.state(NEW, f"{kind}-{n}").total for n in range(8)] == [1_000] * 8
+    for kind in ("Wallet", "Purse"):
+        told = [each for each in caplog.records if f"(type {kind}) are" in each.getMessage()]
+        assert len(told) > 1
+        assert [each.levelname for each in told] == ["WARNING", *["INFO"] * (len(told) - 1)]
+
+
+def test_those_of_no_known_type_are_told_apart_from_those_of_one(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_debt(world, "a", "b", "c")
+    garble(world)
+    start_new(world, without_store=True)
+    assert world.state(NEW, "b").total == 1_000
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert sum("(no known type) are unreadable, that of 'a'" in each for each in warned) == 1
+    assert sum("(type Purse) are unreadable, that of 'b'" in each for each in warned) == 1
 
 
 def test_the_others_are_rebuilt_along_with_it(
