@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from kstate.errors import ConfigError, TopicError
@@ -21,7 +22,7 @@ from kstate.log.embedded_member import EmbeddedMember
 from kstate.log.embedded_producer import EmbeddedProducer
 from kstate.log.embedded_reader import EmbeddedReader
 from kstate.log.embedded_records import ends_of, topic_of
-from kstate.log.port import Committed, Ends, TopicInfo, TopicSpec
+from kstate.log.port import Cleanup, Committed, Ends, TopicInfo, TopicSpec
 
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # as Kafka has it
 _MAX_PARTITIONS = 10_000
@@ -194,7 +195,7 @@ class EmbeddedLog:
         return offsets
 
     def compact(self, topic: str) -> None:
-        """Cleans a topic now: compaction or, with "delete", retention by time."""
+        """Cleans a topic now: by compaction, by age or by both, as it was specified."""
         with self._lock:
             with self._database.read():
                 found = topic_of(self._database.topics, topic)
@@ -213,8 +214,17 @@ class EmbeddedLog:
             return {partition: Committed(*done) for partition, *done in rows}
 
     def end_orphan(self, group: str, instance: str) -> bool:
-        """See the port.  A transaction ends with its process here: there is none."""
-        return True
+        """See the port.  A transaction ends with its process here: there is none to end.
+
+        An owner that died counts as a member for the rest of its lease; one that stands by, which
+        has nothing open, does not.
+        """
+        with self._lock, self._database.read() as connection:
+            owner = connection.execute(
+                "SELECT 1 FROM leases WHERE grp=? AND instance=? AND expires>?",
+                (group, instance, self._clock()),
+            ).fetchone()
+        return owner is None
 
     def owners(self, group: str, topic: str) -> Mapping[int, str]:
         """See the port.  An owner that died is told for the rest of its lease."""
@@ -282,5 +292,6 @@ def _check(spec: TopicSpec) -> None:
         raise TopicError(
             f"{spec.name} cannot have {spec.partitions} partitions; 1 to {_MAX_PARTITIONS} it may"
         )
-    if spec.cleanup not in ("delete", "compact"):
-        raise TopicError(f"{spec.name}: cleanup is delete or compact, not {spec.cleanup!r}")
+    if spec.cleanup not in get_args(Cleanup):
+        known = ", ".join(get_args(Cleanup))
+        raise TopicError(f"{spec.name}: cleanup is {spec.cleanup!r}, which is none of {known}")

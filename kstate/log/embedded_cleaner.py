@@ -1,8 +1,8 @@
 """When the embedded log is cleaned: in slices, between an owner's other work.
 
 A topic that is ``short`` is compacted when its dirty part outgrows its clean part, so that the cost
-per record written is constant.  In other compacted topics keys do not repeat: a sweep is worth its
-cost when tombstones were written, many of them or a while ago.
+per record written is constant.  In other compacted topics keys do not repeat.  In all of them a
+sweep is worth its cost when tombstones were written, many of them or a while ago.
 """
 
 from __future__ import annotations
@@ -78,25 +78,23 @@ class Cleaner:
     def run(self, topic: Topic) -> None:
         """Everything there is to clean in a topic, now and to the end."""
         for part in parts_of(self._database, topic):
-            if topic.cleanup == "compact":
-                before_ms = self._clock() - topic.delete_retention_ms
-                work = compact(self._database, part._replace(cleaned=part.start), before_ms)
-            elif topic.retention_ms >= 0:
-                work = retain(self._database, topic, part, self._clock() - topic.retention_ms)
-            else:
-                continue
-            for _ in work:
-                pass
+            now = self._clock()
+            if "compact" in topic.cleanup:
+                before_ms = now - topic.delete_retention_ms
+                _finish(compact(self._database, part._replace(cleaned=part.start), before_ms))
+            if "delete" in topic.cleanup and topic.retention_ms >= 0:
+                _finish(retain(self._database, topic, part, now - topic.retention_ms))
 
     def _due(self) -> Pass | None:
         with self._database.read():
             topics = [t for name, t in self._database.topics.items() if name in self._topics]
         for topic in topics:
-            due_in = self._due_compact if topic.cleanup == "compact" else self._due_delete
+            duties = {"compact": self._due_compact, "delete": self._due_delete}
             for part in parts_of(self._database, topic):
-                due = due_in(topic, part)
-                if due is not None:
-                    return due
+                for duty in topic.cleanup.split(","):
+                    due = duties[duty](topic, part)
+                    if due is not None:
+                        return due
         return None
 
     def _due_delete(self, topic: Topic, part: Part) -> Pass | None:
@@ -115,11 +113,9 @@ class Cleaner:
 
     def _due_compact(self, topic: Topic, part: Part) -> Pass | None:
         before_ms = self._clock() - topic.delete_retention_ms
-        if topic.short:
-            if part.next - part.cleaned >= max(self._min_records, part.live):
-                return compact(self._database, part, before_ms)
-        elif self._tombstones_wait(part):
-            return compact(self._database, part, before_ms, tombstones_only=True)
+        outgrown = part.next - part.cleaned >= max(self._min_records, part.live)
+        if (topic.short and outgrown) or self._tombstones_wait(part):
+            return compact(self._database, part, before_ms, tombstones_only=not topic.short)
         with self._database.read() as connection:
             oldest = connection.execute(
                 "SELECT appended FROM records INDEXED BY tombstones"
@@ -141,6 +137,11 @@ class Cleaner:
             return False
         many = max(self._min_records, part.next - part.start) * _MANY_TOMBSTONES
         return bool(count >= many or oldest <= self._clock() - _PATIENCE_MS)
+
+
+def _finish(work: Pass) -> None:
+    for _ in work:
+        pass
 
 
 def _advance(work: Pass, deadline: float) -> bool:

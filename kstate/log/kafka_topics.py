@@ -27,10 +27,10 @@ def settings_of(spec: TopicSpec) -> dict[str, str]:
         "cleanup.policy": spec.cleanup,
         "unclean.leader.election.enable": "false",
     }
-    if spec.cleanup == "delete":
+    if "delete" in spec.cleanup:
         settings["retention.ms"] = str(spec.retention_ms)
         settings["retention.bytes"] = "-1"  # by age alone, whatever the cluster's default
-    else:
+    if "compact" in spec.cleanup:
         settings["delete.retention.ms"] = str(spec.delete_retention_ms)
         # keys of a journal never repeat: the cleaner is to come when tombstones gave it work
         settings["min.cleanable.dirty.ratio"] = "0.1" if spec.short else "0.8"

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple, Protocol
 from kstate.core.messages import Headers, Record, Write
 from kstate.errors import KStateError
 
-Cleanup = Literal["delete", "compact"]
+Cleanup = Literal["delete", "compact", "compact,delete"]
 Choice = Callable[[Headers], bool]
 """Whether records with these headers are wanted."""
 
@@ -38,7 +38,7 @@ class TopicSpec(NamedTuple):
     retention_ms: int = -1  # with "delete": age at which records may go; -1: never
     delete_retention_ms: int = 7 * 86_400_000  # with "compact": how long a tombstone stays
     log_append_time: bool = False  # the log's clock decides the timestamp, not the producer's
-    short: bool = False  # compact early and often: the newest record per key is all that counts
+    short: bool = False  # compact early and often, for what is replaced or removed soon
 
 
 class TopicInfo(NamedTuple):
@@ -46,7 +46,7 @@ class TopicInfo(NamedTuple):
 
     name: str
     partitions: int
-    cleanup: str  # a `Cleanup`, or what no specification asks for: "compact,delete", "none"
+    cleanup: str  # a `Cleanup`, or what no specification asks for: "none"
     identity: str  # changes when the topic is deleted and created anew
     retention_ms: int  # with "delete": age at which records may go; -1: never
     delete_retention_ms: int  # with "compact": how long a tombstone stays

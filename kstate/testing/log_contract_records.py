@@ -10,11 +10,12 @@ import pytest
 from kstate.core.messages import Headers, Record
 from kstate.core.partition import partition_for
 from kstate.errors import LogError, RecordTooLarge, TopicError
-from kstate.log.port import TopicSpec
+from kstate.log.port import Cleanup, TopicSpec
 from kstate.testing.log_hooks import LogHooks
 from kstate.testing.log_world import NOW_MS, World, write
 
 EVERY_BYTE = bytes(range(256))
+COMPACTED: tuple[Cleanup, ...] = ("compact", "compact,delete")
 
 
 class RecordPromises(LogHooks):
@@ -30,21 +31,25 @@ class RecordPromises(LogHooks):
         assert not found.log_append_time
         assert topic in world.log.topics()
 
+    @pytest.mark.parametrize("cleanup", ["delete", "compact,delete"])
     @pytest.mark.parametrize("retention_ms", [3_600_000, -1])
-    def test_a_topic_that_deletes_tells_when(self, world: World, retention_ms: int) -> None:
-        topic = f"t-{uuid.uuid4().hex}"
-        spec = TopicSpec(topic, 1, "delete", retention_ms=retention_ms, log_append_time=True)
-        world.log.create_topics([spec])
-        found = world.log.topics([topic])[topic]
-        assert (found.cleanup, found.retention_ms) == ("delete", retention_ms)
-        assert found.log_append_time
-
-    @pytest.mark.parametrize("short", [False, True])
-    def test_a_short_topic_is_compacted_sooner_than_a_long_one(
-        self, world: World, short: bool
+    def test_a_topic_that_deletes_tells_when(
+        self, world: World, retention_ms: int, cleanup: Cleanup
     ) -> None:
         topic = f"t-{uuid.uuid4().hex}"
-        world.log.create_topics([TopicSpec(topic, 1, "compact", short=short)])
+        spec = TopicSpec(topic, 1, cleanup, retention_ms=retention_ms, log_append_time=True)
+        world.log.create_topics([spec])
+        found = world.log.topics([topic])[topic]
+        assert (found.cleanup, found.retention_ms) == (cleanup, retention_ms)
+        assert found.log_append_time
+
+    @pytest.mark.parametrize("cleanup", COMPACTED)
+    @pytest.mark.parametrize("short", [False, True])
+    def test_a_short_topic_is_compacted_sooner_than_a_long_one(
+        self, world: World, short: bool, cleanup: Cleanup
+    ) -> None:
+        topic = f"t-{uuid.uuid4().hex}"
+        world.log.create_topics([TopicSpec(topic, 1, cleanup, short=short)])
         assert (world.log.topics([topic])[topic].dirty_ratio <= 0.5) is short
 
     def test_a_fresh_topic_takes_what_the_log_takes(self, world: World) -> None:
@@ -147,8 +152,11 @@ class RecordPromises(LogHooks):
         assert world.log.offsets_at(topic, NOW_MS - 5)[0] == offsets[0]
         assert world.log.offsets_at(topic, NOW_MS + 21)[0] == world.log.ends(topic)[0].end
 
-    def test_compaction_keeps_the_newest_record_of_each_key(self, world: World) -> None:
-        topic = world.topic(1, "compact")
+    @pytest.mark.parametrize("cleanup", COMPACTED)
+    def test_compaction_keeps_the_newest_record_of_each_key(
+        self, world: World, cleanup: Cleanup
+    ) -> None:
+        topic = world.topic(1, cleanup)
         world.produce([write(topic, 0, b"%d" % n, b"key-%d" % (n % 3)) for n in range(9)])
         before = world.read(topic)
         end = world.log.ends(topic)[0].end
@@ -156,10 +164,11 @@ class RecordPromises(LogHooks):
         assert world.read(topic) == before[-3:]
         assert world.log.ends(topic)[0].end >= end
 
+    @pytest.mark.parametrize("cleanup", COMPACTED)
     def test_compaction_leaves_a_tombstone_for_as_long_as_the_topic_says(
-        self, world: World
+        self, world: World, cleanup: Cleanup
     ) -> None:
-        topic = world.topic(1, "compact")
+        topic = world.topic(1, cleanup)
         world.produce([write(topic, 0, b"1", b"a"), write(topic, 0, b"2", b"b")])
         world.produce([write(topic, 0, None, b"a")])
         self.compact(world.log, topic)

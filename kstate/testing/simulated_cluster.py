@@ -114,11 +114,15 @@ class Cluster:
         return self.partition(write.topic, number), timestamp
 
     def compact(self, name: str) -> int:
-        """Compacts a topic now; how many records and markers went."""
+        """Compacts a topic now, and lets go what is too old where it is also deleted; how many
+        records and markers went."""
         with self.lock:
-            topic = self.topic(name)
-            kept_ms = topic.spec.delete_retention_ms
-            return sum(each.compact(self.now_ms, kept_ms) for each in topic.partitions)
+            spec, now_ms, gone = self.topic(name).spec, self.now_ms, 0
+            for each in self.topic(name).partitions:
+                gone += each.compact(now_ms, spec.delete_retention_ms)
+                if "delete" in spec.cleanup and spec.retention_ms >= 0:
+                    gone += each.delete_older(now_ms - spec.retention_ms)
+            return gone
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic with all its records."""

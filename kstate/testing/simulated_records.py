@@ -134,6 +134,11 @@ class Partition:
         self.start = offset
         return before - len(self._entries)
 
+    def delete_older(self, before_ms: int) -> int:
+        """Retention by age: what was written before a time goes; how many went."""
+        left = (each.offset for each in self._entries if each.at_ms >= before_ms)
+        return self.delete_before(next(left, self.end))
+
 
 class Topic:
     """A topic and what it was specified to be."""

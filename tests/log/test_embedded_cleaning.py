@@ -219,3 +219,60 @@ def test_records_without_retention_stay(world: World, clock: Clock) -> None:
     clock.now_ms += 10**12
     compact(world, topic)
     assert world.values(topic) == [b"v"]
+
+
+# -- both ----------------------------------------------------------------------------------------
+
+
+def both(world: World) -> str:
+    spec = TopicSpec("letters", 1, "compact,delete", 5_000, delete_retention_ms=2_000, short=True)
+    world.log.create_topics([spec])
+    return "letters"
+
+
+def test_what_is_compacted_and_deleted_goes_by_a_tombstone_and_by_age(
+    world: World, clock: Clock
+) -> None:
+    topic = both(world)
+    world.produce([write(topic, 0, b"1", b"a"), write(topic, 0, b"2", b"b")])
+    clock.now_ms += 3_000
+    world.produce([write(topic, 0, b"3", b"c"), write(topic, 0, None, b"a")])
+    compact(world, topic)
+    assert pairs(world, topic) == [(b"b", b"2"), (b"c", b"3"), (b"a", None)]
+    clock.now_ms += 2_001
+    compact(world, topic)
+    assert pairs(world, topic) == [(b"c", b"3")]
+    assert tuple(world.log.ends(topic)[0]) == (2, 4, 4)
+    clock.now_ms += 3_000
+    compact(world, topic)
+    assert pairs(world, topic) == []
+
+
+def test_an_owner_does_both_while_it_polls(world: World, clock: Clock) -> None:
+    commands, topic = world.topic(), both(world)
+    seat = world.owner(world.group(), commands)
+    seat.member.commit([write(topic, 0, b"%d" % n, b"%d" % n) for n in range(50)], {})
+    seat.member.commit([write(topic, 0, None, b"7")], {})
+
+    def polled(left: int) -> bool:
+        seat.poll()
+        return len(world.read(topic)) == left
+
+    world.until(lambda: polled(50), "the record was removed by its tombstone")
+    clock.now_ms += 5_001
+    world.until(lambda: polled(0), "all went by age")
+
+
+def test_a_short_topic_is_compacted_when_a_tombstone_has_waited(world: World, clock: Clock) -> None:
+    commands, topic = world.topic(), "snapshots"
+    world.log.create_topics([TopicSpec(topic, 1, "compact", short=True)])
+    seat = world.owner(world.group(), commands)
+    seat.member.commit([write(topic, 0, b"%d" % n, b"%d" % (n % 30)) for n in range(60)], {})
+    seat.member.commit([write(topic, 0, None, b"7")], {})
+    clock.now_ms += 60_000
+
+    def compacted() -> bool:
+        seat.poll()
+        return len(world.read(topic)) == 30
+
+    world.until(compacted, "replaced records and the tombstone's went")
