@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from kstate.core.letters import DEAD_LETTER_HEADERS
 from kstate.core.messages import RESERVED_COMMANDS, Command, Headers
 from kstate.errors import CallTimeout, ConfigError, NotSent, StateTimeout
 from kstate.processor import Processor, name_of
@@ -17,7 +18,7 @@ RESERVED_HEADERS = frozenset(
         # what a worker reads, beside traceparent, which is the caller's to give
         *("command-id", "content-type", "expected-seq", "reply-partition", "reply-to", "type"),
         # what a dead letter gets in place of the command's own
-        *("error", "error-type", "source"),
+        *DEAD_LETTER_HEADERS,
     }
 )
 """Headers of a command record that are not the caller's to set."""

@@ -17,6 +17,7 @@ from kstate.cli.progress import QUIET_S, progress
 from kstate.cli.reading import committed
 from kstate.config import Config
 from kstate.core.envelope import derived_command_id
+from kstate.core.letters import DEAD_LETTER_HEADERS, failed_key
 from kstate.core.messages import Headers, Record, Write
 from kstate.core.topics import Topics, decode_persist_id
 from kstate.errors import ConfigError, ProcessorAbsent
@@ -24,10 +25,11 @@ from kstate.log.port import Ends, Log
 from kstate.processor import name_of
 from kstate.query.processors import missing
 
-NOT_SENT_AGAIN = frozenset(
-    # the new command has its own id, nobody waits for its reply, and what went wrong is over
-    {"command-id", "reply-to", "reply-partition", "error", "error-type", "source"}
-)
+NOT_SENT_AGAIN = DEAD_LETTER_HEADERS | {"command-id", "reply-to", "reply-partition"}
+"""The new command has its own id, nobody waits for its reply, and what went wrong is over."""
+
+Place = tuple[int, bytes | None]
+"""What tells one dead letter from the others: its partition and its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def sent_again(log: Log, topics: Topics, position: str, timeout_s: float) -> str
     Raises `ConfigError` when there is none, and `BadPersistId` for one that could never run.
     """
     record = _at(log, topics, position)
-    decode_persist_id(record.key)
+    persist_id = failed_key(record.key, record.headers)
+    decode_persist_id(persist_id)
     # a processor's name has no dot: no command that a processor sends gets the same id
     command_id = derived_command_id(topics.dead_letters, _original_id(record), record.offset)
     kept = [header for header in record.headers if header[0] not in NOT_SENT_AGAIN]
@@ -122,7 +125,7 @@ def sent_again(log: Log, topics: Topics, position: str, timeout_s: float) -> str
     now = int(time.time() * 1000)
     producer = log.producer()
     try:
-        producer.send(Write(topics.commands, None, record.key, record.value, headers, now))
+        producer.send(Write(topics.commands, None, persist_id, record.value, headers, now))
         producer.flush(timeout_s)
     finally:
         producer.close()
@@ -137,7 +140,21 @@ def _ends(log: Log, topics: Topics) -> Mapping[int, Ends]:
 
 def _all(log: Log, topics: Topics, watch: Callable[[int], object] | None) -> Iterator[Record]:
     _ends(log, topics)
-    return committed(log, topics.dead_letters, watch=watch)
+    gone = _gone(log, topics)
+    for record in committed(log, topics.dead_letters, watch=watch):
+        if _lives(record, gone):
+            yield record
+
+
+def _gone(log: Log, topics: Topics, starts: Mapping[int, int] | None = None) -> dict[Place, int]:
+    """Where the newest tombstone of each letter is that has one."""
+    found = committed(log, topics.dead_letters, starts, only=lambda headers: not headers)
+    return {(each.partition, each.key): each.offset for each in found if each.value is None}
+
+
+def _lives(record: Record, gone: Mapping[Place, int]) -> bool:
+    behind = gone.get((record.partition, record.key), -1) < record.offset
+    return behind and record.value is not None
 
 
 def _at(log: Log, topics: Topics, position: str) -> Record:
@@ -149,7 +166,7 @@ def _at(log: Log, topics: Topics, position: str) -> Record:
     places = {partition: offset} if partition in ends else {}
     for record in committed(log, topics.dead_letters, places):
         if record.offset >= offset:
-            if record.offset == offset:
+            if record.offset == offset and _lives(record, _gone(log, topics, places)):
                 return record
             break
     raise ConfigError(f"there is no dead letter at {partition}:{offset}")
@@ -157,9 +174,10 @@ def _at(log: Log, topics: Topics, position: str) -> Record:
 
 def _letter(record: Record) -> Letter:
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    key = failed_key(record.key, record.headers)
     return Letter(
         position=f"{record.partition}:{record.offset}",
-        persist_id=None if record.key is None else record.key.decode(errors="backslashreplace"),
+        persist_id=None if key is None else key.decode(errors="backslashreplace"),
         at=moment(datetime.fromtimestamp(record.timestamp / 1000, UTC)),
         error_type=headers.get("error-type", ""),
         error=headers.get("error", ""),

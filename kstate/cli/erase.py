@@ -71,11 +71,11 @@ def erase(
     timeout: float,
     as_jsons: bool,
 ) -> None:
-    """Erase an entity: its state, its events, its snapshots.
+    """Erase an entity: its state, its events, its snapshots, its dead letters.
 
-    The worker that owns the entity writes a tombstone for each of its events and replaces its
-    snapshot; the entity begins anew. Then it is told what the log still holds of it, and until
-    when. TARGET is the name of a processor or module:Class.
+    The worker that owns the entity writes a tombstone for each of its events and of its commands
+    that failed, and replaces its snapshot; the entity begins anew. Then it is told what the log
+    still holds of it, and until when. TARGET is the name of a processor or module:Class.
     """
     if status and (wait or command_id is not None):
         raise click.UsageError("--status erases nothing: it goes with neither --wait nor an id")
@@ -104,7 +104,7 @@ def erase(
 
 def _awaited(log: Log, topics: Topics, persist_id: str, patience: Patience) -> Survey:
     """What is left when the cleaner has passed, or patience has ended."""
-    clean(log, (topics.journal, topics.snapshots))
+    clean(log, (topics.journal, topics.snapshots, topics.dead_letters))
     while True:
         found = survey(log, topics, persist_id)
         if found.cleaned or not patience.left_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from kstate.core.messages import Record
-from kstate.log.port import Log
+from kstate.log.port import Choice, Log
 
 CHUNK = 1_000
 WAIT_S = 0.2
@@ -16,8 +16,10 @@ def committed(
     topic: str,
     starts: Mapping[int, int] | None = None,
     watch: Callable[[int], object] | None = None,
+    only: Choice | None = None,
 ) -> Iterator[Record]:
-    """The committed records from these offsets (by default: all) to what is the end now.
+    """The committed records from these offsets (by default: all) to what is the end now; with
+    ``only`` those for whose headers it is true.
 
     ``watch`` is called with the number of records read, chunk by chunk.  Raises `TopicError` when
     there is no such topic.
@@ -30,7 +32,7 @@ def committed(
     waiting = set(begin)
     reader = log.reader()
     try:
-        reader.assign(topic, begin)
+        reader.assign(topic, begin, only)
         while waiting:
             chunk = reader.poll(CHUNK, WAIT_S)
             yield from chunk.records

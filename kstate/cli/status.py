@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ import click
 from kstate.cli.options import common, examples, json_flag, opened, reference
 from kstate.cli.output import as_json, line, moment
 from kstate.config import Config
+from kstate.core.letters import living
 from kstate.core.messages import Progress, Record
 from kstate.core.topics import Topics, check_name
 from kstate.errors import ConfigError, TopicError
@@ -112,9 +113,8 @@ def rows_of(log: Log, topics: Topics, name: str) -> list[Row]:
     lags = _counts(
         log, topics.commands, {p: ends.start for p, ends in commands.items()} | _offsets(committed)
     )
-    dead_letters = _counts(
-        log, topics.dead_letters, {p: e.start for p, e in log.ends(topics.dead_letters).items()}
-    )
+    starts = {number: each.start for number, each in log.ends(topics.dead_letters).items()}
+    dead_letters = _counts(log, topics.dead_letters, starts, living)
     snapshots = _last_times(log, topics.snapshots)
     rows = []
     for number in sorted(commands):
@@ -177,14 +177,19 @@ def _last_times(log: Log, topic: str) -> dict[int, datetime]:
     return {number: datetime.fromtimestamp(at / 1000, UTC) for number, at in times.items()}
 
 
-def _counts(log: Log, topic: str, starts: Mapping[int, int]) -> dict[int, int]:
-    """Per partition, the records from an offset on: counted as far as that is quick, since the
-    ends of transactions take offsets, too."""
+def _counts(
+    log: Log,
+    topic: str,
+    starts: Mapping[int, int],
+    chosen: Callable[[Iterable[Record]], Iterable[Record]] = iter,
+) -> dict[int, int]:
+    """Per partition, the records from an offset on that are chosen: counted as far as that is
+    quick, since the ends of transactions take offsets, too."""
     spans = {number: ends.stable - starts[number] for number, ends in log.ends(topic).items()}
     counts = {number: max(0, span) for number, span in spans.items()}
     few = {number: starts[number] for number, span in spans.items() if 0 < span <= COUNTED}
     counts |= dict.fromkeys(few, 0)
-    for record in _tails(log, topic, few):
+    for record in chosen(_tails(log, topic, few)):
         counts[record.partition] += 1
     return counts
 

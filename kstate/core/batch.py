@@ -76,6 +76,7 @@ class Batch:
         "floor",
         "gone",
         "grown",
+        "letters",
         "moved",
         "next",
         "now",
@@ -106,6 +107,7 @@ class Batch:
         self.tombstones = 0  # for events
         self.stuck: dict[bytes, int] = {}  # key → seq at which its snapshot did not encode
         self.writes: list[Write] = []
+        self.letters: list[Write] = []  # dead ones, which an erasure in the batch may take back
         self.snapshots: dict[bytes, bytes] = {}
         self.effects: list[Effect] = []
         self.events: list[CommittedEvent] = []

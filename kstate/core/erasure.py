@@ -1,19 +1,22 @@
 """Erasing an entity: its state at once, the events of its past by tombstones, batch by batch.
 
 The first batch lets the state begin anew; its snapshot shrinks to the seq and what is gone, and the
-window of command ids to the id that asked.  Where there are more events than a batch has room for,
-it sends another `Erase` to the same entity, in the same transaction, and so on: whatever crashes,
-the next owner goes on.  The reply comes from the last one.
+window of command ids to the id that asked.  With it go the dead letters of the commands before that
+one, of an entity without events, too.  Where there are more events than a batch has room for, it
+sends another `Erase` to the same entity, in the same transaction, and so on: whatever crashes, the
+next owner goes on.  The reply comes from the last one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kstate.core.batch import Batch
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import Envelope
+from kstate.core.letters import Letters, failed_key
 from kstate.core.messages import Erase, Record, new_recent
 from kstate.core.outgoing import OK, Outgoing
 from kstate.core.removal import Removal
@@ -27,8 +30,14 @@ class Erasure:
     """Carries out `Erase` for the runner of one partition."""
 
     def __init__(
-        self, runner: Runner, machine: Machine, outgoing: Outgoing, removal: Removal
+        self,
+        runner: Runner,
+        machine: Machine,
+        outgoing: Outgoing,
+        removal: Removal,
+        letters: Letters,
     ) -> None:
+        self._letters = letters
         self._runner = runner
         self._machine = machine
         self._outgoing = outgoing
@@ -50,6 +59,23 @@ class Erasure:
             self._begin(batch, record, envelope, staged, hashed)
         else:
             self._done(batch, envelope, 0)  # there is nothing of it
+
+    def letters_of(self, record: Record, command: Erase) -> Collection[bytes]:
+        """The keys of the dead letters that are to go with it; raises `LogUnavailable`."""
+        return () if command.upto else self._letters(record.key or b"")
+
+    def remove_letters(
+        self, batch: Batch, record: Record, command: Erase, letters: Collection[bytes]
+    ) -> None:
+        """Takes back those of the batch, and makes tombstones for the others part of it."""
+        if command.upto:
+            return  # those since it began are not to be erased
+        key = record.key or b""
+        batch.letters = [
+            each for each in batch.letters if failed_key(each.key, each.headers) != key
+        ]
+        tombstone = self._outgoing.no_dead_letter
+        batch.writes += [tombstone(letter, batch.now) for letter in letters]
 
     def _begin(
         self, batch: Batch, record: Record, envelope: Envelope, staged: Entity, hashed: bytes

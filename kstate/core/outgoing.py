@@ -7,8 +7,11 @@ from typing import Any
 
 from kstate.core.context import Context, Machine, Persisted
 from kstate.core.envelope import Envelope, derived_command_id, number_of
+from kstate.core.letters import DEAD_LETTER_HEADERS, PERSIST_ID, SOURCE
 from kstate.core.messages import Headers, Record, Write, new_write
-from kstate.core.topics import MAX_PERSIST_ID_BYTES, Topics, event_key
+from kstate.core.partition import partition_for
+from kstate.core.topics import MAX_PERSIST_ID_BYTES, Topics, decode_persist_id, event_key
+from kstate.errors import BadPersistId
 
 MAX_ERROR_BYTES = 1024
 MAX_ROUTES = 10_000
@@ -20,10 +23,6 @@ REJECTED = b"rejected"
 CONFLICT = b"conflict"
 ERROR = b"error"
 DUPLICATE = b"duplicate"
-
-DEAD_LETTER_HEADERS = ("error-type", "error", "source")
-"""Headers that a dead letter has beside those of the command."""
-
 
 Route = tuple[str, int | None]
 """Topic and partition of a reply; without a partition its command id decides."""
@@ -39,9 +38,11 @@ class Outgoing:
         topics: Topics,
         targets: Mapping[str, str],
         reply_topics: Mapping[str, int],
+        partitions: int,
     ) -> None:
         self._machine = machine
         self._partition = partition
+        self._partitions = partitions
         self._topics = topics
         self._targets = targets
         self._reply_topics = reply_topics
@@ -118,7 +119,9 @@ class Outgoing:
         if not envelope.given_id:
             # a second forwarding would give it another id: fix the one it has here
             named = [header for header in headers if header[0] != "command-id"]
-            headers = self._if_it_fits(record, [*named, ("command-id", envelope.command_id)])
+            named.append(("command-id", envelope.command_id))
+            if self._fits(record.key, record.value, named):
+                headers = named
         return Write(self._topics.commands, partition, record.key, record.value, headers, now)
 
     def route(self, envelope: Envelope) -> Route | None:
@@ -158,7 +161,7 @@ class Outgoing:
         """A reply; ``position`` is that of the command that wrote the partition's newest event."""
         headers: Headers = [("status", status), ("position", position), ("seq", b"%d" % seq)]
         if envelope.key is not None and len(envelope.key) <= MAX_PERSIST_ID_BYTES:
-            headers.append(("persist-id", envelope.key))  # its command id may be another's, too
+            headers.append((PERSIST_ID, envelope.key))  # its command id may be another's, too
         if code:
             headers.append(("code", code.encode(errors="replace")[:MAX_ERROR_BYTES]))
         if error:
@@ -167,20 +170,42 @@ class Outgoing:
         return new_write((topic, partition, envelope.command_id, value, headers, now))
 
     def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
-        """The command as it came, and why it did not run."""
-        headers = [header for header in record.headers if header[0] not in DEAD_LETTER_HEADERS]
-        headers += [
+        """The command as it came, and why it did not run.
+
+        It lies on the partition of its persist id, whose owner is the one to erase it.
+        """
+        own = [header for header in record.headers if header[0] not in DEAD_LETTER_HEADERS]
+        why: Headers = [
             ("error-type", type(error).__name__.encode(errors="replace")),
             ("error", str(error).encode(errors="replace")[:MAX_ERROR_BYTES]),
-            ("source", b"%d:%d" % (record.partition, record.offset)),
         ]
-        headers = self._if_it_fits(record, headers)
-        return Write(
-            self._topics.dead_letters, self._partition, record.key, record.value, headers, now
-        )
+        place = b"%d:%d" % (record.partition, record.offset)
+        whose: Headers = [(SOURCE, place)]
+        if record.key is not None:
+            whose.append((PERSIST_ID, record.key))
+        for headers in ([*own, *why, *whose], [*own, *whose]):
+            if self._fits(place, record.value, headers):
+                key = place
+                break
+        else:
+            key, headers = record.key or b"", own
+        partition, value = self._home(record.key), record.value or b""
+        return Write(self._topics.dead_letters, partition, key, value, headers, now)
 
-    def _if_it_fits(self, record: Record, headers: Headers) -> Headers:
-        """``headers``, or the record's own where it is too near to the log's limit for more."""
-        size = len(record.key or b"") + len(record.value or b"")
+    def no_dead_letter(self, key: bytes, now: int) -> Write:
+        """What removes a dead letter of this partition."""
+        return Write(self._topics.dead_letters, self._partition, key, None, [], now)
+
+    def _home(self, key: bytes | None) -> int:
+        """The partition of a persist id; that of the command for a key that is none."""
+        try:
+            decode_persist_id(key)
+        except BadPersistId:
+            return self._partition
+        return partition_for(key or b"", self._partitions)
+
+    def _fits(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+        """Whether a record is far enough from the log's limit."""
+        size = len(key or b"") + len(value or b"")
         size += sum(len(name) + len(value or b"") + HEADER_FRAME_BYTES for name, value in headers)
-        return headers if size <= self._machine.policy.max_record_bytes else record.headers
+        return size <= self._machine.policy.max_record_bytes

@@ -10,6 +10,7 @@ from kstate.core.context import Context, Machine, execute
 from kstate.core.entity import Entity, snapshot_of
 from kstate.core.envelope import Envelope, hash_command_id
 from kstate.core.erasure import Erasure
+from kstate.core.letters import Letters
 from kstate.core.messages import Erase, GetState, Recent, Record, new_recent
 from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
 from kstate.core.removal import Gone, Removal
@@ -53,11 +54,16 @@ class Runner:
     """
 
     def __init__(
-        self, machine: Machine, partition: int, outgoing: Outgoing, removal: Removal
+        self,
+        machine: Machine,
+        partition: int,
+        outgoing: Outgoing,
+        removal: Removal,
+        letters: Letters,
     ) -> None:
         self.publish = False  # whether anyone subscribes to committed events
         self._removal = removal
-        self._erasure = Erasure(self, machine, outgoing, removal)
+        self._erasure = Erasure(self, machine, outgoing, removal, letters)
         self._machine = machine
         self._partition = partition
         self._outgoing = outgoing
@@ -238,10 +244,12 @@ class Runner:
         hashed: bytes,
         command: Erase,
     ) -> None:
+        letters = self._erasure.letters_of(record, command)
         try:
             self._erasure.run(batch, record, envelope, staged, hashed, command)
         except BaseException as error:  # ``init`` is the user's
             raise Failed(error) from error
+        self._erasure.remove_letters(batch, record, command, letters)
 
     def answer(
         self,
@@ -300,7 +308,7 @@ class Runner:
         code: str,
         reason: str,
     ) -> None:
-        batch.writes.append(self._outgoing.dead_letter(record, error, batch.now))
+        batch.letters.append(self._outgoing.dead_letter(record, error, batch.now))
         batch.counts.dead_letters += 1
         batch.faults.append(Fault("command", self._partition, record.offset, record.key, error))
         self.answer(batch, envelope, ERROR, None, seq, code, reason)

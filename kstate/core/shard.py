@@ -16,6 +16,7 @@ from kstate.core.batch import Batch, Counts, Fault
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import Envelope
+from kstate.core.letters import Letters
 from kstate.core.messages import Progress, Record, Snapshot
 from kstate.core.outgoing import Outgoing
 from kstate.core.partition import partition_for
@@ -70,6 +71,7 @@ class Shard:
         topics: Topics,
         outgoing: Outgoing,
         load: Load,
+        letters: Letters,
     ) -> None:
         self.machine = machine
         self.partition = partition
@@ -83,7 +85,7 @@ class Shard:
         self.counts = Counts()
         self.rebuilt = Rebuilt()
         self.removal = Removal(machine, outgoing)
-        self.runner = Runner(machine, partition, outgoing, self.removal)
+        self.runner = Runner(machine, partition, outgoing, self.removal, letters)
         self._partitions = partitions
         self._outgoing = outgoing
         self._journal = (topics.journal, partition)
@@ -100,8 +102,8 @@ class Shard:
         """Runs one command at time ``now`` (ms since the epoch) on the batch.
 
         Raises `ProcessorStopped` under that policy, with nothing of the command staged;
-        `UnreadableSnapshot` and `RebuildAsked`, likewise; what the load of a snapshot raises; and
-        nothing for any content of the record.
+        `UnreadableSnapshot`, `RebuildAsked` and `LogUnavailable`, likewise; what the load of a
+        snapshot raises; and nothing for any content of the record.
         """
         batch = self.batch
         batch.now = now
@@ -196,8 +198,10 @@ class Shard:
     # -- snapshots and eviction --------------------------------------------------------------
 
     def close(self, now: int) -> None:
-        """Ends the batch: adds the snapshots that the policy asks for."""
+        """Ends the batch: adds the snapshots that the policy asks for, and the dead letters."""
         self.batch.now = now
+        self.batch.writes += self.batch.letters
+        self.batch.letters = []
         for key in list(self.batch.due):
             self._snapshot(key)
         for key in [each for each in self.batch.moved if each in self.stuck]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kstate.core.letters import failed_key, living
 from kstate.core.messages import Record
 from kstate.core.partition import partition_for
 from kstate.core.topics import Topics, encode_persist_id, parse_event_key
@@ -56,7 +57,7 @@ def survey(log: Log, topics: Topics, persist_id: str) -> Survey:
     found = [
         Remains(topics.journal, "event with a tombstone", behind, None),
         Remains(topics.snapshots, "snapshot that was replaced", len(snapshots) - 1, None),
-        *_by_age(log, topics, there, partition, key),
+        *_commands(log, topics, there, partition, key),
     ]
     return Survey(
         max(gone, default=0), len(newest) - len(gone), [each for each in found if each.records > 0]
@@ -73,20 +74,21 @@ def _events(log: Log, topic: str, partition: int, key: bytes) -> dict[int, list[
     return found
 
 
-def _by_age(
+def _commands(
     log: Log, topics: Topics, there: Mapping[str, TopicInfo], partition: int, key: bytes
 ) -> Iterator[Remains]:
-    commands: list[Record] = []
-    for topic, what in (
-        (topics.commands, "command to it"),
-        (topics.dead_letters, "command that failed"),
-    ):
-        if topic in there:
-            found = [r for r in records(log, topic, partition) if r.key == key]
-            commands += found
-            yield _aged(there[topic], what, found)
+    ids: set[bytes] = set()
+    if topics.commands in there:
+        found = [r for r in records(log, topics.commands, partition) if r.key == key]
+        ids.update(_named(r) or b"%d:%d" % (r.partition, r.offset) for r in found)
+        yield _aged(there[topics.commands], "command to it", found)
+    if topics.dead_letters in there:
+        name = topics.dead_letters
+        letters, left = _letters(log, name, partition, key)
+        ids.update(_named(each) or each.key or b"" for each in letters)
+        yield Remains(name, "letter with a tombstone", len(letters) - len(left), None)
+        yield _aged(there[name], "command that failed", left)
     if topics.replies in there:
-        ids = {_command_id(record) for record in commands}
         replies = [
             record
             for number in range(there[topics.replies].partitions)
@@ -96,8 +98,19 @@ def _by_age(
         yield _aged(there[topics.replies], "reply to one of its commands", replies)
 
 
-def _command_id(record: Record) -> bytes:
-    return dict(record.headers).get("command-id") or b"%d:%d" % (record.partition, record.offset)
+def _letters(log: Log, topic: str, partition: int, key: bytes) -> tuple[list[Record], list[Record]]:
+    """An entity's dead letters, and those of them that have no tombstone."""
+    found = [
+        record
+        for record in records(log, topic, partition)
+        if record.value is None or failed_key(record.key, record.headers) == key
+    ]
+    return [each for each in found if each.value is not None], living(found)
+
+
+def _named(record: Record) -> bytes | None:
+    """The id of a command, where it has one."""
+    return dict(record.headers).get("command-id")
 
 
 def _aged(info: TopicInfo, what: str, found: Sequence[Record]) -> Remains:

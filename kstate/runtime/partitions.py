@@ -19,6 +19,7 @@ from kstate.core.topics import Topics
 from kstate.errors import DecodeError, JournalError, StoreCorrupt, TransactionAborted
 from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.checkpoints import Checkpoints
+from kstate.runtime.dead_letters import DeadLetters
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Effort, Snapshots
 from kstate.runtime.standby import Standby
@@ -153,11 +154,12 @@ class Partitions:
         store = self._standby.release(number)
         if store is None:
             store = self._open(number)
-        around = self._surroundings
+        machine, topics, around = self._machine, self._topics, self._surroundings
         outgoing = Outgoing(
-            self._machine, number, self._topics, around.targets, around.reply_topics
+            machine, number, topics, around.targets, around.reply_topics, around.partitions
         )
-        shard = Shard(self._machine, number, around.partitions, self._topics, outgoing, store.get)
+        letters = DeadLetters(self._log, topics.dead_letters, number, self._monotonic)
+        shard = Shard(machine, number, around.partitions, topics, outgoing, store.get, letters.of)
         shard.runner.publish = self.publish
         shard.rebuilt = rebuilt
         snapshots = self._snapshots_of(number, store, effort)

@@ -65,7 +65,14 @@ def topic_specs(topics: Topics, partitions: int) -> list[TopicSpec]:
             short=True,
         ),
         TopicSpec(topics.replies, REPLY_PARTITIONS, "delete", retention_ms=REPLY_RETENTION_MS),
-        TopicSpec(topics.dead_letters, partitions, "delete", retention_ms=DEAD_LETTER_RETENTION_MS),
+        TopicSpec(
+            topics.dead_letters,
+            partitions,
+            "compact,delete",
+            retention_ms=DEAD_LETTER_RETENTION_MS,
+            delete_retention_ms=TOMBSTONE_AGE_MS,
+            short=True,
+        ),
         TopicSpec(topics.schemas, 1, "compact"),
     ]
 
@@ -223,12 +230,12 @@ def _weak(spec: TopicSpec, info: TopicInfo, topics: Topics) -> Iterable[str]:
             "message.timestamp.type is CreateTime: a producer's clock decides when retention "
             "deletes a record; set it to LogAppendTime"
         )
-    if spec.cleanup == "delete" and 0 <= info.retention_ms < spec.retention_ms:
+    if "delete" in spec.cleanup and 0 <= info.retention_ms < spec.retention_ms:
         yield (
             f"retention.ms is {_time(info.retention_ms)}, not {_time(spec.retention_ms)}: "
             f"{_lost(spec.name, topics)}"
         )
-    if spec.cleanup == "compact" and info.delete_retention_ms < spec.delete_retention_ms:
+    if "compact" in spec.cleanup and info.delete_retention_ms < spec.delete_retention_ms:
         yield (
             f"delete.retention.ms is {_time(info.delete_retention_ms)}, "
             f"not {_time(spec.delete_retention_ms)}: what reads more rarely misses deletions"
@@ -240,8 +247,8 @@ def _weak(spec: TopicSpec, info: TopicInfo, topics: Topics) -> Iterable[str]:
         )
     if spec.short and info.dirty_ratio > EVEN_DIRTY_RATIO:
         yield (
-            f"min.cleanable.dirty.ratio is {info.dirty_ratio:g}, 0.1 is meant: a takeover reads "
-            "snapshots that were replaced long ago"
+            f"min.cleanable.dirty.ratio is {info.dirty_ratio:g}, 0.1 is meant: "
+            f"{_kept_long(spec.name, topics)}"
         )
 
 
@@ -251,6 +258,12 @@ def _lost(name: str, topics: Topics) -> str:
     if name == topics.replies:
         return "callers may miss their replies"
     return "commands that failed are gone before somebody has looked"
+
+
+def _kept_long(name: str, topics: Topics) -> str:
+    if name == topics.dead_letters:
+        return "those of an entity that was erased stay for long"
+    return "a takeover reads snapshots that were replaced long ago"
 
 
 def narrow(info: TopicInfo, limit: int) -> Iterable[Finding]:

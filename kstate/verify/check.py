@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 from kstate.codec.port import Messages
 from kstate.core.context import Machine
+from kstate.core.letters import failed_key, living
 from kstate.core.messages import Progress, Record
 from kstate.core.topics import Topics
 from kstate.errors import ProcessorAbsent, TopicError
@@ -174,14 +176,14 @@ class Verification:
     def _dead_letters(self, partition: int) -> Iterator[Finding]:
         place = Place(self._topics.dead_letters, partition)
         bounds = self._reading.ends(place.topic)[partition]
-        count, oldest = 0, None
-        for records in self._records(place, bounds.start, bounds.end):
-            letters = [each for each in records if each.value is not None or each.headers]
-            count += len(letters)
-            oldest = oldest or next(iter(letters), None)
+        records = chain.from_iterable(self._records(place, bounds.start, bounds.end))
+        # all of them are kept until the end, in which there may be tombstones: without their values
+        letters = living(each._replace(value=each.value and b"") for each in records)
+        count = len(letters)
         self.counts.dead_letters += count
-        if oldest is None:
+        if not letters:
             return
+        oldest = min(letters, key=lambda each: each.offset)
         since = datetime.fromtimestamp(oldest.timestamp / 1000, UTC).isoformat(timespec="seconds")
         yield place.finding(
             "dead-letters",
@@ -189,7 +191,7 @@ class Verification:
             f"{count} failed {'command lies' if count == 1 else 'commands lie'} here, the oldest "
             f"since {since.replace('+00:00', 'Z')}: kstate dead-letters lists them and sends them "
             "again",
-            oldest.key,
+            failed_key(oldest.key, oldest.headers),
         )
 
     def _hanging(self, topics: Sequence[str]) -> Iterator[Finding]:

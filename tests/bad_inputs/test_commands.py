@@ -37,9 +37,10 @@ def between_neighbours(
     assert world.events(Inbox, "good") == [(1, Added(1)), (2, Added(2))]
     assert len(world.journal(Inbox)) == 2
     (letter,) = world.dead_letters(Inbox)
-    assert (letter.key, letter.value) == (key, value)
+    assert (letter.key, letter.value) == (b"0:1", value or b"")  # no tombstone
     assert letter.headers[: len(asking)] == asking
     assert header(letter, "source") == "0:1"
+    assert dict(letter.headers).get("persist-id") == key
     assert header(letter, "error-type")
     assert header(letter, "error")
     (reply,) = world.replies(Inbox)
@@ -251,12 +252,12 @@ def test_an_empty_command_id_counts_as_none(world: World) -> None:
 
 def test_a_dead_letters_own_headers_replace_those_that_came(world: World) -> None:
     world.run(Inbox, partitions=1)
-    world.produce(
-        Inbox, b"x", headers=[("error", b"old"), ("source", b"9:9"), ("error-type", b"Old")]
-    )
+    old = [("error", b"old"), ("source", b"9:9"), ("error-type", b"Old"), ("persist-id", b"old")]
+    world.produce(Inbox, b"x", headers=old)
     world.settled(Inbox)
     (letter,) = world.dead_letters(Inbox)
-    assert len(letter.headers) == 3
+    assert len(letter.headers) == 4
+    assert header(letter, "persist-id") == "a"
     assert header(letter, "source") == "0:0"
     assert header(letter, "error-type") == "BadCommand"
 
@@ -306,5 +307,7 @@ def test_many_bad_records_are_as_many_dead_letters(world: World) -> None:
         world.produce(Inbox, b"%d" % number, key=b"%d" % number)
     world.restart()
     world.settled(Inbox)
-    letters = {(letter.key, letter.value) for letter in world.dead_letters(Inbox)}
+    found = world.dead_letters(Inbox)
+    assert len({(letter.partition, letter.key) for letter in found}) == 50
+    letters = {(dict(letter.headers)["persist-id"], letter.value) for letter in found}
     assert letters == {(b"%d" % number, b"%d" % number) for number in range(50)}

@@ -105,13 +105,33 @@ def test_status_needs_no_worker(shell: Shell, world: World) -> None:
     assert told(shell, "--status")["removed_to"] == 1
 
 
+def letters(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is told of dead letters."""
+    return [each for each in found["remains"] if "dead-letters" in each["topic"]]
+
+
 def test_dead_letters_are_told_with_the_time_they_go(shell: Shell, world: World) -> None:
     shell("call", "shop", "o-1", "Fail")
-    found = told(shell)
-    (letter,) = [each for each in found["remains"] if "dead-letters" in each["topic"]]
+    (letter,) = letters(told(shell, "--status"))
     (record,) = world.dead_letters(Shop)
     assert letter["records"] == 1
     assert letter["until_ms"] == record.timestamp + 30 * 86_400_000
+
+
+def test_dead_letters_that_were_erased_are_told_until_the_cleaner_has_passed(
+    shell: Shell, world: World
+) -> None:
+    for persist_id in ("o-1", "o-1", "o-2"):
+        shell("call", "shop", persist_id, "Fail")
+    (letter,) = letters(told(shell))
+    assert (letter["records"], letter["until_ms"]) == (2, None)
+    text = shell("erase", "shop", "o-1", "--status").stdout
+    topic = world.topics(Shop).dead_letters
+    assert f"  {topic}: 2 letters with a tombstone, until the cleaner has passed" in text
+    world.clean(topic)
+    found = told(shell, "--status")
+    assert (letters(found), found["cleaned"]) == ([], True)
+    assert letters(told(shell, "--status", persist_id="o-2"))[0]["records"] == 1
 
 
 def test_other_entities_are_not_counted(shell: Shell) -> None:

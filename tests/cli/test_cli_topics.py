@@ -138,7 +138,8 @@ def created(world: World, **others: tuple[int, Cleanup]) -> Topics:
     [
         ("journal", 3, "compact", "has 3 partitions, others of .*shop have 2: they must be"),
         ("snapshots", 1, "compact", "has 1 partitions, others of .*shop have 2"),
-        ("dead_letters", 1, "delete", "has 1 partitions"),
+        ("dead_letters", 1, "compact,delete", "has 1 partitions"),
+        ("dead_letters", 2, "delete", "has cleanup delete, it needs compact,delete: change its"),
         ("schemas", 2, "compact", "has 2 partitions, it needs 1"),
         ("journal", 2, "delete", "has cleanup delete, it needs compact: change its cleanup"),
         ("snapshots", 2, "delete", "has cleanup delete, it needs compact"),
@@ -307,6 +308,12 @@ def alter(bootstrap: str, topic: str, setting: str, value: str) -> None:
         ("snapshots", "delete.retention.ms", "0", "delete.retention.ms is 0 ms, not 7 days"),
         ("journal", "min.cleanable.dirty.ratio", "0.2", "min.cleanable.dirty.ratio is 0.2"),
         ("snapshots", "min.cleanable.dirty.ratio", "0.9", "min.cleanable.dirty.ratio is 0.9"),
+        (
+            "dead_letters",
+            "min.cleanable.dirty.ratio",
+            "0.9",
+            "min.cleanable.dirty.ratio is 0.9, 0.1 is meant: those of an entity that was erased",
+        ),
         ("journal", "max.message.bytes", "500000", "records up to 499412 bytes are taken"),
         ("journal", "unclean.leader.election.enable", "true", "unclean.leader.election.enable is"),
     ],

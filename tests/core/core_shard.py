@@ -12,6 +12,7 @@ from kstate.codec.avro import AvroCodec
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
+from kstate.core.letters import failed_key
 from kstate.core.messages import Deleted, Headers, Progress, Recent, Record, Write
 from kstate.core.outgoing import Outgoing
 from kstate.core.policy import Policy
@@ -57,6 +58,15 @@ class ListLog:
         found = [r.value for r in self.records[self.topics.snapshots] if r.key == key]
         return found[-1] if found else None
 
+    def letters(self, persist_id: bytes) -> list[bytes]:
+        """The keys of the dead letters of a persist id that have no tombstone."""
+        newest = {r.key or b"": r for r in self.records[self.topics.dead_letters]}
+        return [
+            key
+            for key, record in newest.items()
+            if record.value is not None and failed_key(record.key, record.headers) == persist_id
+        ]
+
 
 class Bench:
     """A processor's shard, the only one, and its log."""
@@ -77,9 +87,16 @@ class Bench:
 
     def new_shard(self) -> Shard:
         targets = {self.machine.name: self.topics.commands}
-        outgoing = Outgoing(self.machine, 0, self.topics, targets, {self.topics.replies: 2})
+        replies, partitions = {self.topics.replies: 2}, self.partitions
+        outgoing = Outgoing(self.machine, 0, self.topics, targets, replies, partitions)
         return Shard(
-            self.machine, 0, self.partitions, self.topics, outgoing, lambda k: self.log.snapshot(k)
+            self.machine,
+            0,
+            partitions,
+            self.topics,
+            outgoing,
+            lambda k: self.log.snapshot(k),
+            lambda k: self.log.letters(k),
         )
 
     def put(

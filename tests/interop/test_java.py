@@ -282,5 +282,5 @@ def test_a_form_that_no_worker_has_published_is_a_dead_letter_though_it_would_re
     reply = client.replies("one")["one"]
     assert (reply["status"], reply["code"], reply["seq"]) == ("error", "unknown-schema", 1)
     (letter,) = changed.dead_letters(TodaysTill)
-    assert (letter.key, header(letter, "command-id")) == (b"a", "one")
+    assert (header(letter, "persist-id"), header(letter, "command-id")) == ("a", "one")
     assert header(letter, "error-type") == "BadCommand"

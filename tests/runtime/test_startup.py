@@ -24,7 +24,7 @@ def test_topics_that_are_missing_are_created_as_they_should_be(world: World) -> 
         "journal": (3, "compact"),
         "snapshots": (3, "compact"),
         "replies": (4, "delete"),
-        "dead-letters": (3, "delete"),
+        "dead-letters": (3, "compact,delete"),
         "schemas": (1, "compact"),
     }
 
@@ -47,7 +47,7 @@ def test_a_topic_with_another_count_than_the_commands_is_refused(world: World, w
     world.run(Counter, partitions=2)
     world.stop()
     topic = getattr(world.topics(Counter), which)
-    recreate(world, topic, 3, "delete" if which == "dead_letters" else "compact")
+    recreate(world, topic, 3, "compact,delete" if which == "dead_letters" else "compact")
     with pytest.raises(TopicError, match=f"{topic} has 3 partitions"):
         world.run(Counter, partitions=2)
 
@@ -60,6 +60,7 @@ def test_a_topic_with_another_count_than_the_commands_is_refused(world: World, w
         ("schemas", "delete", "compact"),
         ("commands", "compact", "delete"),
         ("replies", "compact", "delete"),
+        ("dead_letters", "delete", "compact,delete"),
     ],
 )
 def test_a_topic_with_the_wrong_cleanup_is_refused_with_the_cure(
