@@ -94,12 +94,15 @@ class Proxy:
     # -- in the thread of the loop -----------------------------------------------------------
 
     async def _end(self) -> None:
-        self._server.close()
         self._shut = True  # for those that were just accepted, and are not among the tasks yet
+        for each in self._server.sockets:
+            self._loop.remove_reader(each.fileno())
         for task in self._tasks:
             task.cancel()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
+        # at last: asyncio drops, open as it is, what a server accepted just before it was closed
+        self._server.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -17,6 +17,7 @@ from kstate.testing.proxy import HOST, Proxy
 PATIENCE_S = 10.0
 SILENCE_S = 0.2
 LEAVINGS = 1500
+ROUNDS = 20
 
 
 class Echo:
@@ -172,3 +173,32 @@ def test_closing_right_after_a_line_ended_leaves_no_connection_open(echo: Echo) 
             proxy.close()
         gc.collect()
     assert not [str(each.message) for each in seen]
+
+
+def test_closing_while_others_connect_leaves_no_connection_open() -> None:
+    connected, over = threading.Event(), threading.Event()
+
+    def connect(port: int) -> None:
+        while not over.is_set():
+            try:
+                socket.create_connection((HOST, port), SILENCE_S / 4).close()
+            except OSError:
+                continue  # it is closed, or about to be
+            connected.set()
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(ROUNDS):
+            proxy = Proxy()  # without a target: whoever comes is reset
+            connected.clear()
+            over.clear()
+            others = [threading.Thread(target=connect, args=(proxy.port,)) for _ in range(4)]
+            for each in others:
+                each.start()
+            assert connected.wait(PATIENCE_S)
+            proxy.close()
+            over.set()
+            for each in others:
+                each.join()
+        gc.collect()
+    assert not [str(each.message) for each in seen if "transport" in str(each.message)]
