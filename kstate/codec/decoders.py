@@ -175,8 +175,23 @@ class _Maker(Scalars):
         return self.problem(
             path,
             f"it was {self.title(schema)} and is {title_of(target)} now",
-            "keep the old type and add a field of another name",
+            self.cure(schema, target),
         )
+
+    def cure(self, schema: Any, target: Shape) -> str:
+        keep = "keep the old type and add a field of another name"
+        kind = self.kind(schema)
+        branches = target.branches if isinstance(target, Union) else (target,)
+        for branch in branches:
+            if isinstance(branch, Record) and kind == "record":
+                where = "avro_aliases"
+            elif isinstance(branch, Enumerated) and kind == "enum":
+                where = "__avro_aliases__"
+            else:
+                continue
+            names = f"{self.title(schema)} in {where} of {title_of(branch)}"
+            return f"if it was renamed, name {names}; or {keep}"
+        return keep
 
     def call(self, schema: Any, target: Target) -> str:
         key = (schema["name"], id(target))

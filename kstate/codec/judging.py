@@ -6,6 +6,7 @@ data of each stored schema (`kstate.codec.samples`), or with their own examples.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -112,7 +113,9 @@ def _judge(codec: AvroCodec, name: str, form: Form | None, versions: Sequence[Kn
         return Finding(name, "ok", how)
     if all(fingerprint(version.schema) != fingerprint(form.schema) for version in versions):
         how += ", and has changed: freeze it"
-    doubts = () if adapted else (_perhaps_renamed(form, version.schema) for version in versions)
+    if adapted:
+        return Finding(name, "ok", how)
+    doubts = [*(_perhaps_renamed(form, v.schema) for v in versions), _other_default(form, versions)]
     return Finding(name, "ok", how + "".join(dict.fromkeys(doubts)))
 
 
@@ -125,15 +128,16 @@ def _unread(
         return Finding(
             name,
             "rebuild",
-            f"{what}: its snapshots are passed over and states rebuilt from the journal; where the "
-            "journal does not go back to the first event, write a SnapshotAdapter",
+            f"{what}; or leave it: its snapshots are passed over and states rebuilt from the "
+            "journal; where that does not go back to the first event, make today's state of it in "
+            "SnapshotAdapter.from_snapshot",
         )
     if kind == "reply" and form is not None:
         return Finding(
             name,
             "ok",
             f"{name} has changed: who calls again under a command id of before, within the window "
-            "of duplicates, cannot read the reply that was kept; freeze it",
+            "of duplicates, may not read the reply that was kept; freeze it",
         )
     if name in codec.journal_only:
         return Finding(
@@ -148,11 +152,15 @@ def _unread(
             "missing",
             f"{name} is no type of today's code, so stored data of it cannot be read; bring it "
             "back, name it in avro_aliases of the class that took its place, make today's events "
-            "of it in EventAdapter.from_journal if it is one, or remove "
+            "of it in EventAdapter.from_journal if it is one, or today's state in "
+            "SnapshotAdapter.from_snapshot, or remove "
             f"{' and '.join(where)} when no data of it is left",
         )
-    cure = "; or make today's event of it in EventAdapter.from_journal" if kind == "event" else ""
-    return Finding(name, "incompatible", "; ".join(where) + cure)
+    cures = {
+        "event": "; or make today's event of it in EventAdapter.from_journal",
+        "command": "; or make it a new class, and go on taking the old one until none is left",
+    }
+    return Finding(name, "incompatible", "; ".join(where) + cures.get(kind or "", ""))
 
 
 def _perhaps_renamed(form: Form, schema: Any) -> str:
@@ -173,6 +181,32 @@ def _perhaps_renamed(form: Form, schema: Any) -> str:
             return (
                 f"; {former} went and {item.name} came with a default: if it was renamed, write "
                 f'Annotated[…, Aliases("{former}")], or the stored {former} is lost'
+            )
+    return ""
+
+
+def _other_default(form: Form, versions: Sequence[Known]) -> str:
+    """A doubt: data from before a field has the default of today, whatever that was yesterday."""
+    if not isinstance(form.shape, Record):
+        return ""
+    stored: list[dict[str, Any]] = []
+    for version in versions:
+        written = parse(version.schema)
+        record = written.follow(written.schema)
+        if written.kind(record) == "record":
+            stored.append({item["name"]: item for item in record["fields"]})
+    for item in form.shape.fields:
+        if item.default is None or not item.default.constant:
+            continue
+        names = {item.name, *item.aliases}
+        held = [fields[name] for fields in stored for name in names & fields.keys()]
+        defaults = [each["default"] for each in held if "default" in each]
+        if len(held) < len(stored) and defaults and item.default.json not in defaults:
+            was, now = (
+                json.dumps(each, ensure_ascii=False) for each in (defaults[-1], item.default.json)
+            )
+            return (
+                f"; stored data without {item.name} was read with {was} and is read with {now} now"
             )
     return ""
 

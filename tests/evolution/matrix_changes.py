@@ -32,12 +32,14 @@ class Version:
 
 @dataclass(frozen=True)
 class Change:
-    """One kind of change; ``adapters`` belong to today's code."""
+    """One kind of change; ``adapters`` belong to today's code, ``more`` to the old one: further
+    types that become the new one."""
 
     title: str
     old: Version
     new: Version
     adapters: tuple[Any, ...] = ()
+    more: tuple[Version, ...] = ()
 
 
 def one(kind: Any, value: Any, *default: Any) -> Version:
@@ -49,32 +51,33 @@ def entry(*fields: Any, **values: Any) -> Version:
     return Version(fields, values)
 
 
-AMOUNT = entry(("amount", int), amount=5)
+AMOUNT_ONLY = ("amount", int)
+AMOUNT = entry(AMOUNT_ONLY, amount=5)
 
 
-def line(*fields: Any) -> Any:
-    return make_dataclass("Line", fields, frozen=True)
+def line(*fields: Any, called: str = "Line", **extra: Any) -> Any:
+    return make_dataclass(called, fields, namespace=extra, frozen=True)
 
 
 OLD_LINE, NEW_LINE = line(("n", int)), line(("n", int), ("note", str, "none"))
+ROW = line(("n", int), called="Row")
+ROW_ONCE_LINE = line(("n", int), called="Row", avro_aliases=("Line",))
 
 
-def colours(*names: str, **extra: str) -> Any:
-    body = {name: number for number, name in enumerate(names)}
-    return Enum("Colour", body) if not extra else _with_default(body, extra["default"])
-
-
-def _with_default(body: Mapping[str, int], default: str) -> Any:
+def colours(*names: str, called: str = "Colour", **extra: Any) -> Any:
     class Colour(Enum):
-        __avro_default__ = default
-        locals().update(body)
+        locals().update({f"__avro_{name}__": value for name, value in extra.items()})
+        locals().update({name: number for number, name in enumerate(names)})
 
+    Colour.__name__ = called
     return Colour
 
 
 RED_GREEN, RED = colours("RED", "GREEN"), colours("RED")
 RED_OR_ELSE = colours("RED", "OTHER", default="OTHER")
 MORE = colours("RED", "GREEN", "BLUE")
+COLOR = colours("RED", "GREEN", called="Color")
+ONCE_COLOR = colours("RED", "GREEN", aliases=("Color",))
 
 
 class Upcast(EventAdapter):
@@ -96,6 +99,16 @@ class Split(EventAdapter):
             yield Stored("Entry", {"units": str(cents)})
 
 
+class Merge(EventAdapter):
+    """Of a ``Record`` and of a ``Refund`` an ``Entry``."""
+
+    reads = ("Record", "Refund")
+
+    def from_journal(self, stored: Stored) -> Iterable[Stored]:
+        sign = -1 if stored.name == "Refund" else 1
+        yield Stored("Entry", {"units": str(sign * stored.data["cents"] // 100)})
+
+
 class Drop(EventAdapter):
     reads = ("Record",)
 
@@ -113,6 +126,7 @@ class UpcastState(SnapshotAdapter):
 CENTS = entry(("cents", int), cents=500)
 UNITS = entry(("units", str), units="6")
 RECORD = Version((("cents", int),), {"cents": 500}, "Record")
+REFUND = Version((("cents", int),), {"cents": 200}, "Refund")
 
 CHANGES = [
     Change("the class moves to another module", AMOUNT, Version(
@@ -123,6 +137,8 @@ CHANGES = [
            entry(("amount", int), ("note", str, "none"), amount=6)),
     Change("a field comes, without a default", AMOUNT,
            entry(("amount", int), ("note", str), amount=6, note="")),
+    Change("the default of a field changes", entry(AMOUNT_ONLY, ("note", str, "none"), amount=5),
+           entry(AMOUNT_ONLY, ("note", str, "other"), amount=6)),
     Change("a field goes", entry(("amount", int), ("note", str), amount=5, note="x"),
            entry(("amount", int), amount=6)),
     Change("a field is renamed, with `Aliases`", CENTS,
@@ -147,15 +163,27 @@ CHANGES = [
     Change("one becomes many", one(int, 5), one(tuple[int, ...], (6,))),
     Change("a record inside gets a field with a default", one(OLD_LINE, OLD_LINE(5)),
            one(NEW_LINE, NEW_LINE(6))),
+    Change("a record inside is renamed, with `avro_aliases`", one(OLD_LINE, OLD_LINE(5)),
+           one(ROW_ONCE_LINE, ROW_ONCE_LINE(6))),
+    Change("a record inside is renamed, without `avro_aliases`", one(OLD_LINE, OLD_LINE(5)),
+           one(ROW, ROW(6))),
     Change("an Enum gets a member", one(RED_GREEN, RED_GREEN.GREEN), one(MORE, MORE.RED)),
     Change("an Enum loses a member", one(RED_GREEN, RED_GREEN.GREEN), one(RED, RED.RED)),
     Change("an Enum with `__avro_default__` loses a member", one(RED_GREEN, RED_GREEN.GREEN),
            one(RED_OR_ELSE, RED_OR_ELSE.RED)),
+    Change("an Enum is renamed, with `__avro_aliases__`", one(COLOR, COLOR.GREEN),
+           one(ONCE_COLOR, ONCE_COLOR.RED)),
+    Change("an Enum is renamed, without `__avro_aliases__`", one(COLOR, COLOR.GREEN),
+           one(RED_GREEN, RED_GREEN.RED)),
     Change("a Decimal gets another scale", one(Annotated[Decimal, Scale(2)], Decimal("0.50")),
            one(Annotated[Decimal, Scale(4)], Decimal("0.6"))),
+    Change("a Decimal gets another precision", one(Annotated[Decimal, Scale(2)], Decimal("0.50")),
+           one(Annotated[Decimal, Scale(2, precision=10)], Decimal("0.60"))),
     Change("`int` becomes `datetime`", one(int, 5),
            one(datetime, datetime(2024, 5, 1, tzinfo=UTC))),
     Change("another type, through adapters", CENTS, UNITS, (Upcast(), UpcastState())),
     Change("one event becomes two, through an adapter", CENTS, UNITS, (Split(),)),
+    Change("two events become one, through an adapter", RECORD, UNITS, (Merge(), UpcastState()),
+           more=(REFUND,)),
     Change("an event is dropped, through an adapter", RECORD, UNITS, (Drop(), UpcastState())),
 ]  # fmt: skip

@@ -13,6 +13,20 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "schema-evolution.md"
+HEADS = (
+    "change",
+    "`check` says",
+    "an old event is",
+    "an old snapshot is",
+    "an old command is",
+    "a reply of before is",
+)
+KINDS = {
+    "event": "event",
+    "state": "state",
+    "command": "command",
+    "reply": "reply to a command `Ask`",
+}
 BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
@@ -41,20 +55,25 @@ def text_of(rows: Sequence[Row]) -> str:
     """The generated part of the page."""
     lines = [
         "",
-        "| change | `check` says | an old event is | an old snapshot is | an old command is |",
-        "|---|---|---|---|---|",
+        f"| {' | '.join(HEADS)} |",
+        "|---|---|---|---|---|---|",
         *(row.cells() for row in rows),
         "",
-        "What `check` says of the event, where it is not content or has a doubt:",
-        "",
-        *(
-            f"* *{row.change}*: {row.words}"
-            for row in rows
-            if not row.verdict.startswith("`ok`") or "if it was renamed" in row.words
-        ),
+        "What `check` says of each kind, where it is not content or has a doubt.",
         "",
     ]
+    for kind, title in KINDS.items():
+        lines += [f"Of the {title}:", "", *sentences(rows, kind), ""]
     return "\n".join(lines) + "\n"
+
+
+def sentences(rows: Sequence[Row], kind: str) -> list[str]:
+    """What check says of one kind; a sentence that several changes have stands there once."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if kind in row.words:
+            found.setdefault(row.words[kind], []).append(f"*{row.change}*")
+    return [f"* {', '.join(changes)}: {words}" for words, changes in found.items()]
 
 
 def written() -> str:
@@ -65,6 +84,18 @@ def written() -> str:
 def rows_written() -> dict[str, str]:
     """The rows of the page by their change."""
     return dict(re.findall(r"^(?=\| ([^|]+) \|)(\| .*)$", written(), re.M))
+
+
+def words_written() -> dict[str, dict[str, str]]:
+    """What the page has `check` say: change → kind → sentence."""
+    found: dict[str, dict[str, str]] = {}
+    for kind, title in KINDS.items():
+        part = written().partition(f"\nOf the {title}:\n\n")[2].partition("\n\n")[0]
+        for line in part.splitlines():
+            changes, words = line.removeprefix("* *").split("*: ", 1)
+            for change in changes.split("*, *"):
+                found.setdefault(change, {})[kind] = words
+    return found
 
 
 def main() -> None:

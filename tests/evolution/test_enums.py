@@ -52,6 +52,13 @@ def test_an_enum_of_another_name_without_an_alias_is_another_type() -> None:
     before, now = shape_of(holder(Colour), "t"), shape_of(holder(Color), "t")
     (problem,) = compile_decoder(parse(schema_of(before)), now, "it").problems
     assert str(problem).startswith("Holder.colour: it was Colour and is Color now")
+    assert "if it was renamed, name Colour in __avro_aliases__ of Color" in str(problem)
+
+
+def test_an_enum_of_another_name_that_may_be_none_has_the_same_cure() -> None:
+    before, now = shape_of(holder(Colour), "t"), shape_of(holder(Color | None), "t")
+    (problem,) = compile_decoder(parse(schema_of(before)), now, "it").problems
+    assert "if it was renamed, name Colour in __avro_aliases__ of Color" in str(problem)
 
 
 def test_default_and_aliases_stand_in_the_schema_and_not_in_its_fingerprint() -> None:

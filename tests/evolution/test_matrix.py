@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from matrix_changes import CHANGES, Change
-from matrix_page import perform, rows_written, text_of, written
+from matrix_page import perform, rows_written, text_of, words_written, written
 
 AGAIN = "write it anew: python tests/evolution/matrix_page.py"
 
@@ -21,9 +21,14 @@ def test_a_change_does_what_the_page_says(
     monkeypatch.setattr("kstate.query.tail.WAIT_S", 0.02)
     row = perform(change, tmp_path)
     assert rows_written().get(change.title) == row.cells(), AGAIN
-    for said in text_of([row]).splitlines():
-        assert said in written(), AGAIN
+    assert words_written().get(change.title, {}) == row.words, AGAIN
+
+
+def test_what_frames_the_rows_is_what_the_page_has() -> None:
+    for line in text_of([]).splitlines():
+        assert line in written().splitlines(), AGAIN
 
 
 def test_the_page_has_the_changes_there_are_and_no_others() -> None:
     assert list(rows_written())[1:] == [change.title for change in CHANGES], AGAIN
+    assert words_written().keys() <= {change.title for change in CHANGES}, AGAIN
