@@ -9,8 +9,12 @@ import pytest
 
 pytest.register_assert_rewrite(
     "kstate.testing.log_contract",
+    "kstate.testing.log_contract_answers",
+    "kstate.testing.log_contract_away",
     "kstate.testing.log_contract_members",
+    "kstate.testing.log_contract_open",
     "kstate.testing.log_contract_records",
+    "kstate.testing.log_contract_senders",
     "kstate.testing.log_world",
     "kstate.testing.store_contract",
     "faults",

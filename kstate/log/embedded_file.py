@@ -7,6 +7,7 @@ process killed at any moment leaves the transactions that were committed and not
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -145,8 +146,9 @@ class Database:
         finally:
             self._rollback()
 
-    def _patiently(self, statement: str) -> list[tuple[object, ...]]:
-        """Runs a statement that may find the file locked, again until the busy timeout."""
+    def _patiently(self, statement: str, patience_s: float = math.inf) -> list[tuple[object, ...]]:
+        """Runs a statement that may find the file locked, again until the busy timeout, or until
+        its caller's patience is over."""
         deadline: float | None = None
         pause_s = 0.0002
         while True:
@@ -157,7 +159,8 @@ class Database:
                 if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise
                 now = time.monotonic()
-                deadline = now + self._busy_timeout_s if deadline is None else deadline
+                if deadline is None:
+                    deadline = now + min(self._busy_timeout_s, patience_s)
                 if now >= deadline:
                     raise
                 time.sleep(pause_s)
@@ -185,14 +188,15 @@ class Database:
             raise translate(error, self.path) from error
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, patience_s: float = math.inf) -> Iterator[sqlite3.Connection]:
         """A write transaction: all or nothing, durable when it is left without an error.
 
+        Another's is waited for until the busy timeout, and no longer than ``patience_s``.
         Raises `OutcomeUnknown` when the commit itself failed; for every other error, `LogError`s
         and those of the body, nothing was written.
         """
         try:
-            self._patiently("BEGIN IMMEDIATE")
+            self._patiently("BEGIN IMMEDIATE", patience_s)
             try:
                 self._refresh()
                 yield self._connection

@@ -113,7 +113,7 @@ class EmbeddedProducer:
     def _store(self, queue: list[_Queued], deadline: float, sender: Sender | None) -> None:
         while True:
             try:
-                with self._database.write() as connection:
+                with self._database.write(deadline - time.monotonic()) as connection:
                     fit, misfits = self._sort_out(queue)
                     writes, blobs = [each.write for each in fit], [each.blob for each in fit]
                     append(connection, self._database.topics, writes, blobs, self._clock())

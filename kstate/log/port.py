@@ -314,17 +314,22 @@ class Log(Protocol):
         """The bounds of each partition; raises `TopicError` when there is no such topic."""
 
     def offsets_at(self, topic: str, timestamp_ms: int) -> Mapping[int, int]:
-        """Per partition, the offset of the first record of that time or later, else the end."""
+        """Per partition, the offset of the first record of that time or later, else the end;
+        raises `TopicError` as `ends`."""
 
     def progress(self, group: str, topic: str) -> Mapping[int, Committed]:
-        """What a group has committed, for those who look on."""
+        """What a group has committed, for those who look on: told of the partitions that have some,
+        and also while a transaction is open that may change it."""
 
     def owners(self, group: str, topic: str) -> Mapping[int, str]:
         """Per partition, the instance that owns it now; partitions without one are absent."""
 
     def end_orphan(self, group: str, instance: str) -> bool:
         """Ends the transaction that an instance left open, which keeps its successors from the
-        group's stable progress; False, and nothing is done, while it is a member of the group."""
+        group's stable progress; False, and nothing is done, while it is a member of the group.
+
+        Of one that never owned a partition True may be told, too: it has left nothing open.
+        """
 
     def join(self, group: str, topic: str, instance: str) -> Member:
         """Takes a seat in the group that processes the topic."""

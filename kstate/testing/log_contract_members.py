@@ -112,6 +112,22 @@ class MemberPromises(LogHooks):
             with pytest.raises(Fenced):
                 second.member.commit([], {0: Committed(1, "")})
 
+    def test_a_member_that_lost_its_partitions_is_told_so_when_it_polls(self, world: World) -> None:
+        topic, group = world.topic(2), world.group()
+        hung = world.owner(group, topic, "i-0")
+        lost = set(hung.history)
+        usurper = world.join(group, topic, "i-1", world.another_log())
+        world.settle([usurper], topic)
+
+        def told() -> bool:
+            try:
+                lost.difference_update(hung.poll().revoked)
+            except Fenced:
+                lost.clear()
+            return not lost
+
+        world.until(told, "it was told")
+
     def test_an_assignment_number_is_never_used_again(self, world: World) -> None:
         topic, group = world.topic(2), world.group()
         first = world.owner(group, topic, "i-0")
@@ -214,6 +230,35 @@ class MemberPromises(LogHooks):
         seat.member.commit([write(journal, 0, b"kept")], {0: Committed(2, "")})
         assert world.values(journal) == [b"kept"]
 
+    def test_what_is_refused_ahead_drops_all_that_was_written_ahead(self, world: World) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic()
+        seat = world.owner(group, topic)
+        seat.member.write_ahead([write(journal, 0, b"dropped")])
+        ahead = [write(journal, 0, b"dropped, too"), write(journal, 7, b"no such partition")]
+
+        def write_ahead_and_commit() -> None:
+            seat.member.write_ahead(ahead)
+            seat.member.commit([], {0: Committed(1, "")})
+
+        with pytest.raises(TopicError):
+            write_ahead_and_commit()
+        assert seat.member.committed(0) is None
+        seat.member.commit([write(journal, 0, b"kept")], {0: Committed(2, "")})
+        assert world.values(journal) == [b"kept"]
+
+    def test_what_a_member_wrote_ahead_before_it_lost_its_partitions_is_never_seen(
+        self, world: World
+    ) -> None:
+        group, topic, journal = world.group(), world.topic(), world.topic()
+        hung = world.owner(group, topic, "i-0")
+        hung.member.write_ahead([write(journal, 0, b"lost")])
+        heir = world.join(group, topic, "i-1", world.another_log())
+        world.settle([heir], topic)
+        self._assert_fenced(hung, journal)
+        assert heir.member.committed(0) is None
+        heir.member.commit([write(journal, 0, b"kept")], {0: Committed(1, "")})
+        assert world.values(journal) == [b"kept"]
+
     def test_a_seat_given_up_drops_what_it_wrote_ahead(self, world: World) -> None:
         group, topic, journal = world.group(), world.topic(), world.topic()
         seat = world.owner(group, topic)
@@ -231,6 +276,22 @@ class MemberPromises(LogHooks):
             assert bounds.keys() == {(journal, 1)}
             seat.member.commit([write(journal, 1, b"next")], {0: Committed(n, "")})
             assert written <= bounds[journal, 1] <= world.read(journal)[-1].offset
+
+    def test_a_commit_returns_a_bound_of_each_partition_that_it_wrote_for(
+        self, world: World
+    ) -> None:
+        commands, journal, snapshots = world.topic(), world.topic(3), world.topic(2, "compact")
+        seat = world.owner(world.group(), commands)
+        places = [(journal, 0), (snapshots, 1), (journal, 2), (journal, 0)]
+        for n in range(1, 3):
+            writes = [write(topic, partition, b"v") for topic, partition in places]
+            bounds = seat.member.commit(writes, {0: Committed(n, "")})
+            assert bounds.keys() == set(places)
+            for topic, partition in set(places):
+                offsets = [r.offset for r in world.read(topic) if r.partition == partition]
+                assert (
+                    max(offsets) < bounds[topic, partition] <= world.log.ends(topic)[partition].end
+                )
 
     def test_a_transaction_is_seen_whole_and_together_with_its_progress(self, world: World) -> None:
         commands, journal, group = world.topic(), world.topic(), world.group()

@@ -201,6 +201,7 @@ class SimulatedProducer:
     def __init__(self, log: SimulatedLog) -> None:
         self._log = log
         self._senders = Senders()
+        self._unasked: set[Sender] = set()  # who sent something since it flushed last
         self._closed = False
 
     def send(self, write: Write, sender: Sender | None = None) -> None:
@@ -212,6 +213,7 @@ class SimulatedProducer:
             raise LogError("this producer is closed")
         self._log.step("send")
         sender = sender or self._senders.current()
+        self._unasked.add(sender)
         self._senders.queued(sender)
         try:
             with self._log.cluster.lock:
@@ -224,8 +226,11 @@ class SimulatedProducer:
 
     def flush(self, timeout_s: float, sender: Sender | None = None) -> None:
         """See the port."""
-        self._log.step("flush!")
-        self._senders.tell(sender or self._senders.current())
+        sender = sender or self._senders.current()
+        if sender in self._unasked:
+            self._log.step("flush!")
+            self._unasked.discard(sender)
+        self._senders.tell(sender)
 
     def close(self) -> None:
         """See the port."""
