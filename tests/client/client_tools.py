@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from counter import Counter, Look
+from world import World
+
 from kstate import Client
 from kstate.core.messages import Write
 from kstate.log.port import Producer, Sender
@@ -26,3 +29,10 @@ def refuse_records_of(client: Client, persist_id: bytes) -> None:
     """The log is going to refuse the client's commands for this persist id, after it took them."""
     make = client._log.producer
     client._log.producer = lambda: _Misdirecting(make(), persist_id)  # type: ignore[method-assign]
+
+
+def connected_without_a_worker(world: World) -> None:
+    """The client has been answered once: what it sends now is sent, and has no answer."""
+    world.run(Counter)
+    world.call(Counter, "a", Look())
+    world.stop()

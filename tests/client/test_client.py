@@ -1,4 +1,4 @@
-"""The client: calls, casts, states and ids."""
+"""The client: calls and casts, their headers, what is not stored, and its end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_tools import refuse_records_of
-from counter import Add, Added, Count, Counter, Look
+from client_tools import connected_without_a_worker, refuse_records_of
+from counter import Add, AddAndFail, Added, Counter, Look
 from world import World
 
 import kstate
 from kstate import CallTimeout, Command, CommandFailed, KStateError, aio
 from kstate.client_commands import RESERVED_HEADERS
-from kstate.errors import ConfigError, LogError, NoSuchLog, StateTimeout, TopicError
+from kstate.errors import ConfigError, LogError, NoSuchLog, TopicError
 
 # -- call and cast ---------------------------------------------------------------------------------
 
@@ -50,13 +50,6 @@ def test_a_processor_may_be_given_by_its_name(world: World) -> None:
         (1, "Added", {"amount": 5}),
         (2, "Added", {"amount": 5}),
     ]
-
-
-def connected_without_a_worker(world: World) -> None:
-    """The client has been answered once: what it sends now is sent, and has no answer."""
-    world.run(Counter)
-    world.call(Counter, "a", Look())
-    world.stop()
 
 
 def test_a_call_without_a_worker_times_out(world: World) -> None:
@@ -146,6 +139,17 @@ def test_a_command_the_processor_does_not_know_is_refused_by_it(world: World) ->
     with pytest.raises(KStateError):
         world.call("counter", "a", Stray())
     assert world.call(Counter, "a", Add(1)) == 1
+
+
+def test_an_error_reply_is_an_exception_with_its_code(world: World) -> None:
+    world.run(Counter)
+    with pytest.raises(CommandFailed) as failed:
+        world.call(Counter, "a", AddAndFail(1))
+    assert failed.value.code == "failed"
+    assert isinstance(failed.value, KStateError)
+    assert not isinstance(failed.value, LogError)
+    assert world.events(Counter, "a") == []
+    assert world.call(Counter, "a", Add(1)) == Added(1).amount
 
 
 # -- headers ---------------------------------------------------------------------------------------
@@ -334,80 +338,3 @@ def test_a_thread_does_not_outlive_its_client(world: World) -> None:
         client.call(Counter, "a", Add(1))
         assert set(threading.enumerate()) - before
     assert not set(threading.enumerate()) - before
-
-
-# -- states and ids --------------------------------------------------------------------------------
-
-
-def test_the_state_now_is_told_by_the_owner(world: World) -> None:
-    world.run(Counter)
-    assert world.state(Counter, "a") == Count()
-    world.call(Counter, "a", Add(5))
-    assert world.state(Counter, "a") == Count(5, 1)
-    assert world.client.ids(Counter) == ["a"]
-    assert len(world.journal(Counter)) == 1
-
-
-def test_the_state_then_is_folded_from_the_journal_without_an_owner(world: World) -> None:
-    world.run(Counter)
-    for amount in (1, 2, 3):
-        world.call(Counter, "a", Add(amount))
-    world.stop()
-    client = world.client
-    assert [client.state(Counter, "a", at_seq=seq) for seq in range(4)] == [
-        Count(),
-        Count(1, 1),
-        Count(3, 2),
-        Count(6, 3),
-    ]
-
-
-def test_a_seq_that_is_not_there_yet_is_refused(world: World) -> None:
-    world.run(Counter)
-    world.call(Counter, "a", Add(1))
-    with pytest.raises(ConfigError, match="'a' is at seq 1, it has no seq 2 yet"):
-        world.client.state(Counter, "a", at_seq=2)
-
-
-def test_a_seq_below_zero_is_refused(world: World) -> None:
-    world.run(Counter)
-    with pytest.raises(ConfigError, match="a seq is 0 or more, not -1"):
-        world.client.state(Counter, "a", at_seq=-1)
-
-
-def test_a_past_state_needs_the_processors_class(world: World) -> None:
-    world.run(Counter)
-    with pytest.raises(KStateError, match="folding events needs the code of counter"):
-        world.client.state("counter", "a", at_seq=1)
-
-
-def test_asking_for_a_state_without_an_owner_times_out(world: World) -> None:
-    connected_without_a_worker(world)
-    with pytest.raises(StateTimeout) as timeout:
-        world.client.state(Counter, "a", timeout=0.05)
-    assert isinstance(timeout.value, CallTimeout)
-    assert str(timeout.value) == (
-        "the owner of 'a' did not answer within 0.05 s: see whether a worker is at work "
-        "(kstate status counter), or wait longer"
-    )
-
-
-def test_ids_are_those_with_events_sorted(world: World) -> None:
-    world.run(Counter)
-    for persist_id in ("b", "a", "é", "c"):
-        world.call(Counter, persist_id, Add(1))
-    world.call(Counter, "only-looked-at", Look())
-    assert world.client.ids(Counter) == ["a", "b", "c", "é"]
-
-
-def test_an_error_reply_is_an_exception_with_its_code(world: World) -> None:
-    from counter import AddAndFail
-
-    world.run(Counter)
-    with pytest.raises(CommandFailed) as failed:
-        world.call(Counter, "a", AddAndFail(1))
-    assert failed.value.code == "failed"
-    assert isinstance(failed.value, KStateError)
-    assert not isinstance(failed.value, LogError)
-    assert world.events(Counter, "a") == []
-    assert world.call(Counter, "a", Add(1)) == Added(1).amount

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import kstate
 from kstate import Client
@@ -142,3 +145,22 @@ def selections(random: random.Random) -> Iterator[dict[str, Any]]:
         if random.random() < 0.3:
             chosen["from_offset"] = random.randint(0, 30)
         yield chosen
+
+
+def large(books: Books) -> list[int]:
+    """The amounts of the tagged events, by the index."""
+    found = books.indexed.events.by_tag(Bank, "large")
+    return sorted(each.event.amount for each in found)
+
+
+def fill(books: Books, count: int) -> None:
+    """So many events of twenty accounts; every tenth is tagged as large."""
+    ids = [f"acct-{number}" for number in range(20)]
+    books.produce(
+        *[books.event(ids[n % 20], n, ["large"] if n % 10 == 0 else []) for n in range(count)]
+    )
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was warned of."""
+    return [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
