@@ -9,6 +9,7 @@ from planting import broken, plant
 
 from kstate.core.erasure import Erasure
 from kstate.core.removal import Removal
+from kstate.runtime.dead_letters import DeadLetters
 from kstate.runtime.snapshots import Snapshots
 from kstate.runtime.worker import Worker
 
@@ -46,6 +47,12 @@ def an_erasure_that_does_not_go_on() -> Iterator[None]:
         self._done(batch, envelope, command.upto)
 
     with broken(Erasure, "_send_on", send_on):
+        yield
+
+
+@plant("what_was_erased_is_gone")
+def an_erasure_that_leaves_the_dead_letters() -> Iterator[None]:
+    with broken(DeadLetters, "of", lambda self, persist_id: ()):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sim_program
@@ -129,12 +130,15 @@ class Client:
         self._seqs.pop(key, None)
 
 
-def erase(log: SimulatedLog, topics: Topics, key: str, seqs: int) -> None:
-    """What an operator does who erases an entity: a tombstone for each event and the snapshot."""
+def erase(log: SimulatedLog, topics: Topics, key: str, seqs: int, letters: Sequence[bytes]) -> None:
+    """What an operator does who erases an entity: a tombstone for each event and dead letter, and
+    for the snapshot."""
     producer = log.producer()
     home, now_ms = HOMES[key], log.cluster.now_ms
     for seq in range(1, seqs + 1):
         event_key = f"{key}@{seq}".encode()
         producer.send(Write(topics.journal, home, event_key, None, [], now_ms))
+    for letter in letters:
+        producer.send(Write(topics.dead_letters, home, letter, None, [], now_ms))
     producer.send(Write(topics.snapshots, home, key.encode(), None, [], now_ms))
     producer.flush(1.0)

@@ -95,6 +95,8 @@ class Model:
         self.events: dict[int, list[Event]] = defaultdict(list)  # by partition
         self.replies: dict[int, list[Reply]] = defaultdict(list)
         self.dead: dict[int, list[tuple[str, str]]] = defaultdict(list)  # command id, source
+        self.erased_letters: set[tuple[str, str]] = set()  # of these
+        self._letters: dict[str, list[tuple[str, str]]] = defaultdict(list)  # the others, by key
         self.sent: list[Sent] = []
         self.forwarded: list[str] = []  # command ids
         self.past_states: dict[str, list[dict[int, tuple[int, int] | None]]] = defaultdict(list)
@@ -128,7 +130,9 @@ class Model:
             value, asked = self._execute(order, thing)
         except Refused as no:
             if no.status == "error":
-                self.dead[order.partition].append((order.command_id, _source(order)))
+                letter = order.command_id, _source(order)
+                self.dead[order.partition].append(letter)
+                self._letters[order.key].append(letter)
             status = "error" if no.status == "untold" else no.status
             self._reply(order, status, None, thing.seq, no.code)
             return
@@ -137,6 +141,7 @@ class Model:
     def erase(self, key: str) -> None:
         """Nothing is left of a purse."""
         self.past_states[key].append(self.things.pop(key, Thing()).states)
+        self.erased_letters.update(self._letters.pop(key, ()))
 
     def finish(self) -> None:
         """Erases what was erased after the last command."""
@@ -198,6 +203,7 @@ class Model:
         return value, thing.seq
 
     def _erase_all(self, order: Order, thing: Thing) -> None:
+        self.erased_letters.update(self._letters.pop(order.key, ()))
         if not thing.seq:
             return
         self.past_states[order.key].append(dict(thing.states))

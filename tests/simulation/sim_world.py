@@ -134,6 +134,7 @@ class World:
         if drawn < 0.4:
             if self.cluster.compact(self._chance.choice((TOPICS.journal, TOPICS.snapshots))):
                 self.counts["compacted"] += 1
+            self.cluster.compact(TOPICS.dead_letters)
         elif drawn < 0.6:
             self._group.rebalance(1 + self._chance.randrange(PARTITIONS))
             self.counts["rebalanced"] += 1
@@ -196,13 +197,16 @@ class World:
     def _count_what_went(self) -> None:
         by_owners = [
             (topic, each.record)
-            for topic in (TOPICS.journal, TOPICS.commands)
+            for topic in (TOPICS.journal, TOPICS.commands, TOPICS.dead_letters)
             for partition in self.cluster.topic(topic).partitions
             for each in partition.history
             if each.committed and each.record is not None
         ]
         self.counts["events removed"] = sum(
             topic == TOPICS.journal and record.value is None for topic, record in by_owners
+        )
+        self.counts["dead letters removed"] = sum(
+            topic == TOPICS.dead_letters and record.value is None for topic, record in by_owners
         )
         self.counts["rebuilds"] = sum(
             topic == TOPICS.commands and record.key is None for topic, record in by_owners
@@ -227,7 +231,7 @@ class World:
         if expire:
             self.counts["offsets expired"] += self.cluster.forget_offsets(TOPICS.group) > 0
             self.expired.append({each.number: each.end for each in self._commands})
-        for topic in (TOPICS.journal, TOPICS.snapshots):
+        for topic in (TOPICS.journal, TOPICS.snapshots, TOPICS.dead_letters):
             self.cluster.compact(topic)
         if told["retention"]:
             for partition in self._commands:
@@ -258,10 +262,15 @@ class World:
             and each.record.key.startswith(key.encode() + b"@")
         ]
         if seqs:
-            erase(SimulatedLog(self.cluster), TOPICS, key, max(seqs))
+            erase(SimulatedLog(self.cluster), TOPICS, key, max(seqs), self._letters(key))
             self.erased.append((key, self._commands[home].end))
             self.client.forget(key)
             self.counts["erased"] += 1
+
+    def _letters(self, key: str) -> list[bytes]:
+        """The keys of the dead letters of a persist id."""
+        letters = self.cluster.partition(TOPICS.dead_letters, HOMES[key]).records()
+        return [each.key or b"" for each in letters if ("persist-id", key.encode()) in each.headers]
 
 
 def _last(partition: Partition) -> int:
@@ -276,5 +285,5 @@ def _specs() -> list[TopicSpec]:
         TopicSpec(TOPICS.journal, PARTITIONS, "compact", delete_retention_ms=kept_ms),
         TopicSpec(TOPICS.snapshots, PARTITIONS, "compact", delete_retention_ms=kept_ms),
         TopicSpec(TOPICS.replies, 1, "delete", 3_600_000),
-        TopicSpec(TOPICS.dead_letters, PARTITIONS, "delete"),
+        TopicSpec(TOPICS.dead_letters, PARTITIONS, "compact,delete", delete_retention_ms=kept_ms),
     ]
