@@ -1,4 +1,4 @@
-"""``kstate dead-letters``: the commands that failed, and another try for one of them."""
+"""``kstate dead-letters``: the commands that failed; another try for one of them, or its end."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Letter:
         "kstate dead-letters bank --limit 10",
         "kstate dead-letters bank --json",
         "kstate dead-letters bank --retry 0:17",
+        "kstate dead-letters bank --drop 0:17",
     ),
 )
 @common
@@ -61,30 +62,36 @@ class Letter:
     metavar="POSITION",
     help="Send the command again whose dead letter is at this position.",
 )
-@timeout("the command to be stored that is sent again")
+@click.option("--drop", metavar="POSITION", help="Remove the dead letter at this position.")
+@timeout("what --retry or --drop writes to be stored")
 @json_flag("JSON lines")
 def dead_letters(
     config: Config,
     target: str,
     limit: int | None,
     retry: str | None,
+    drop: str | None,
     timeout: float,
     as_jsons: bool,
 ) -> None:
-    """List the commands that failed, or send one again.
+    """List the commands that failed, send one again, or remove one.
 
     TARGET is the name of a processor or module:Class. The oldest comes first. With --retry the
     command at a position is sent once more, and its new command id is printed; the same position
-    gives the same id, so that a second retry does not run again what the first one did.
+    gives the same id, so that a second retry does not run again what the first one did. With
+    --drop the dead letter at a position is listed no more, and the log's cleaner removes it.
     """
-    if retry is not None and limit is not None:
-        raise click.UsageError("--limit goes with the list, --retry with one position")
+    if sum(each is not None for each in (limit, retry, drop)) > 1:
+        raise click.UsageError("--limit goes with the list, --retry and --drop with one position")
     name = name_of(reference(target, config))
     topics = Topics.of(name, config.prefix)
     log = opened(config)
     try:
         if retry is not None:
             line(sent_again(log, topics, retry, timeout), at_once=True)
+            return
+        if drop is not None:
+            line(dropped(log, topics, drop, timeout), at_once=True)
             return
         size = sum(each.end - each.start for each in _ends(log, topics).values())
         with progress("dead letters", size, pauses=True, after_s=QUIET_S) as shown:
@@ -122,14 +129,32 @@ def sent_again(log: Log, topics: Topics, position: str, timeout_s: float) -> str
     command_id = derived_command_id(topics.dead_letters, _original_id(record), record.offset)
     kept = [header for header in record.headers if header[0] not in NOT_SENT_AGAIN]
     headers: Headers = [("command-id", command_id), *kept]
-    now = int(time.time() * 1000)
+    _write(log, Write(topics.commands, None, persist_id, record.value, headers, _now()), timeout_s)
+    return command_id.decode()
+
+
+def dropped(log: Log, topics: Topics, position: str, timeout_s: float) -> str:
+    """Writes the tombstone of the dead letter at ``position``; a sentence about it.
+
+    Raises `ConfigError` when there is none.
+    """
+    record = _at(log, topics, position)
+    tombstone = Write(topics.dead_letters, record.partition, record.key, None, [], _now())
+    _write(log, tombstone, timeout_s)
+    return f"the dead letter at {position} is removed, and can be read until the cleaner has passed"
+
+
+def _write(log: Log, write: Write, timeout_s: float) -> None:
     producer = log.producer()
     try:
-        producer.send(Write(topics.commands, None, persist_id, record.value, headers, now))
+        producer.send(write)
         producer.flush(timeout_s)
     finally:
         producer.close()
-    return command_id.decode()
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _ends(log: Log, topics: Topics) -> Mapping[int, Ends]:

@@ -19,7 +19,7 @@ COMMANDS = {
     "cast": ("kstate.cli.send:cast", "Send a command without waiting for a reply."),
     "dead-letters": (
         "kstate.cli.dead_letters:dead_letters",
-        "List the commands that failed, or send one again.",
+        "List the commands that failed, send one again, or remove one.",
     ),
     "export": (
         "kstate.cli.transfer:export",
@@ -29,7 +29,10 @@ COMMANDS = {
         "kstate.cli.handler:handler",
         "Run event handlers, which tell the outside world of events.",
     ),
-    "erase": ("kstate.cli.erase:erase", "Erase an entity: its state, its events, its snapshots."),
+    "erase": (
+        "kstate.cli.erase:erase",
+        "Erase an entity: its state, its events, its snapshots, its dead letters.",
+    ),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
     "import": (
         "kstate.cli.transfer:import_",

@@ -146,9 +146,62 @@ def test_a_command_without_a_persist_id_cannot_be_sent_again(shell: Shell, world
     assert shell("dead-letters", "shop", "--retry", letter["position"]).exit_code == 21
 
 
-def test_a_list_takes_no_retry(shell: Shell) -> None:
-    result = shell("dead-letters", "shop", "--retry", "0:0", "--limit", "1")
-    assert result.exit_code == 2
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--retry", "0:0", "--limit", "1"),
+        ("--drop", "0:0", "--limit", "1"),
+        ("--drop", "0:0", "--retry", "0:0"),
+    ],
+)
+def test_one_position_is_retried_or_dropped_and_no_list(
+    shell: Shell, options: tuple[str, ...]
+) -> None:
+    assert shell("dead-letters", "shop", *options).exit_code == 2
+
+
+# -- removed -------------------------------------------------------------------------------------
+
+
+def counted(shell: Shell) -> int:
+    """How many there are, as the status has it."""
+    rows = shell("status", "shop", "--json").stdout.splitlines()
+    return sum(json.loads(row)["dead_letters"] for row in rows)
+
+
+def test_one_that_is_dropped_is_neither_listed_nor_counted_nor_sent_again(
+    shell: Shell, world: World
+) -> None:
+    fail(shell, "o-1", "o-1", "o-2")
+    (first, *others) = letters(shell)
+    result = shell("dead-letters", "shop", "--drop", first["position"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"the dead letter at {first['position']} is removed, ")
+    assert letters(shell) == others
+    assert letters(shell, "--limit", "5") == others
+    assert counted(shell) == 2
+    for option in ("--retry", "--drop"):
+        again = shell("dead-letters", "shop", option, first["position"])
+        assert again.exit_code == 3
+        assert f"there is no dead letter at {first['position']}" in again.stderr
+    world.clean(world.topics(Shop).dead_letters)
+    assert letters(shell) == others
+    assert "o-1" in {letter["persist_id"] for letter in others}
+
+
+def test_one_without_a_persist_id_can_be_dropped(shell: Shell, world: World) -> None:
+    world.produce(Shop, b"x", key=None)
+    world.settled(Shop)
+    (letter,) = letters(shell)
+    assert shell("dead-letters", "shop", "--drop", letter["position"]).exit_code == 0
+    assert letters(shell) == []
+
+
+def test_those_of_an_erased_entity_are_gone(shell: Shell, world: World) -> None:
+    fail(shell, "o-1", "o-2")
+    assert shell("erase", "shop", "o-1").exit_code == 0
+    assert [each["persist_id"] for each in letters(shell)] == ["o-2"]
+    assert counted(shell) == 1
 
 
 def test_neither_a_log_nor_a_processor_is_made_of_a_mistyped_name(

@@ -256,6 +256,19 @@ def test_dead_letters_are_counted_and_no_damage(scene: Scene) -> None:
     assert verification.counts.damages == 0
 
 
+def test_dead_letters_with_a_tombstone_do_not_count(scene: Scene) -> None:
+    scene.written(a=1)
+    for key, value in ((b"0:1", b"?"), (b"0:2", b"?"), (b"0:1", None)):
+        headers = [("source", key), ("persist-id", b"b")] if value else []
+        scene.world.produce(
+            Counter, value, key=key, headers=headers, partition=0, topic=scene.topics.dead_letters
+        )
+    verification, (note,) = scene.verified(None)
+    assert verification.counts.dead_letters == 1
+    assert (note.offset, note.persist_id) == (1, "b")
+    assert note.sentence.startswith("1 failed command lies here")
+
+
 # -- beside others -------------------------------------------------------------------------------
 
 
