@@ -160,7 +160,7 @@ class AnswerPromises(LogHooks):
         reader, producer = log.reader(), log.producer()
         reader.assign(topic, {0: 0})
         producer.send(write(topic, 0, b"v"))
-        member = log.join(world.group(), topic, "i-0")
+        member = log.join(world.group(), topic, world.instance())
         member.poll(1, 0.05)
         for each in (member, reader, producer, log):
             each.close()
@@ -170,7 +170,12 @@ class AnswerPromises(LogHooks):
     def test_what_was_never_used_is_closed_twice_without_harm(self, world: World) -> None:
         topic = world.topic()
         log = world.another_log()
-        for each in (log.join(world.group(), topic, "i-0"), log.reader(), log.producer(), log):
+        for each in (
+            log.join(world.group(), topic, world.instance()),
+            log.reader(),
+            log.producer(),
+            log,
+        ):
             each.close()
             each.close()
 

@@ -22,7 +22,7 @@ class MemberPromises(LogHooks):
         topic = world.topic(3)
         seat = world.owner(world.group(), topic)
         assert seat.assigned.keys() == {0, 1, 2}
-        assert seat.member.instance == "i-0"
+        assert seat.member.instance == world.instance()
 
     def test_an_assigned_partition_delivers_nothing_before_its_start(self, world: World) -> None:
         topic = world.topic(2)
@@ -75,16 +75,17 @@ class MemberPromises(LogHooks):
 
     def test_the_owner_is_told_to_onlookers_until_it_leaves(self, world: World) -> None:
         topic, group = world.topic(2), world.group()
-        seat = world.owner(group, topic, "i-7")
+        name = world.instance("i-7")
+        seat = world.owner(group, topic, name)
         onlooker = world.another_log()
-        assert onlooker.owners(group, topic) == {0: "i-7", 1: "i-7"}
+        assert onlooker.owners(group, topic) == {0: name, 1: name}
         seat.member.close()
         world.until(lambda: onlooker.owners(group, topic) == {}, "the owner was gone")
 
     def test_when_the_owner_closes_the_next_member_takes_over(self, world: World) -> None:
         topic, group = world.topic(2), world.group()
-        first = world.owner(group, topic, "i-0")
-        second = world.join(group, topic, "i-1", world.another_log())
+        first = world.owner(group, topic)
+        second = world.join(group, topic, world.instance("i-1"), world.another_log())
         first.member.commit([], {0: Committed(3, "m")})
         first.member.close()
         first.member.close()
@@ -93,8 +94,8 @@ class MemberPromises(LogHooks):
 
     def test_a_second_member_stands_by_or_shares(self, world: World) -> None:
         topic, group = world.topic(4), world.group()
-        first = world.owner(group, topic, "i-0")
-        second = world.join(group, topic, "i-1", world.another_log())
+        first = world.owner(group, topic)
+        second = world.join(group, topic, world.instance("i-1"), world.another_log())
         if world.log.multiple_owners:
 
             def shared() -> bool:
@@ -102,7 +103,7 @@ class MemberPromises(LogHooks):
                 return bool(first.assigned and second.assigned)
 
             world.until(shared, "both members own partitions")
-            expected = dict.fromkeys(first.assigned, "i-0") | dict.fromkeys(second.assigned, "i-1")
+            expected = {p: seat.member.instance for seat in (first, second) for p in seat.assigned}
             assert world.log.owners(group, topic) == expected
         else:
             for _ in range(5):
@@ -114,9 +115,9 @@ class MemberPromises(LogHooks):
 
     def test_a_member_that_lost_its_partitions_is_told_so_when_it_polls(self, world: World) -> None:
         topic, group = world.topic(2), world.group()
-        hung = world.owner(group, topic, "i-0")
+        hung = world.owner(group, topic)
         lost = set(hung.history)
-        usurper = world.join(group, topic, "i-1", world.another_log())
+        usurper = world.join(group, topic, world.instance("i-1"), world.another_log())
         world.settle([usurper], topic)
 
         def told() -> bool:
@@ -130,9 +131,9 @@ class MemberPromises(LogHooks):
 
     def test_an_assignment_number_is_never_used_again(self, world: World) -> None:
         topic, group = world.topic(2), world.group()
-        first = world.owner(group, topic, "i-0")
+        first = world.owner(group, topic)
         if world.log.multiple_owners:
-            second = world.join(group, topic, "i-1", world.another_log())
+            second = world.join(group, topic, world.instance("i-1"), world.another_log())
             world.settle([first, second], topic)
             second.member.close()
             world.settle([first], topic)
@@ -196,7 +197,7 @@ class MemberPromises(LogHooks):
 
     def test_a_member_is_told_the_end_behind_what_is_no_record(self, world: World) -> None:
         group, topic = world.group(), world.topic()
-        elsewhere = world.owner(world.group(), world.topic(), "i-1")
+        elsewhere = world.owner(world.group(), world.topic(), world.instance("i-1"))
         elsewhere.member.commit([write(topic, 0, b"only")], {0: Committed(1, "")})
         seat = world.owner(group, topic)
         seat.member.start(0, 0)
@@ -250,9 +251,9 @@ class MemberPromises(LogHooks):
         self, world: World
     ) -> None:
         group, topic, journal = world.group(), world.topic(), world.topic()
-        hung = world.owner(group, topic, "i-0")
+        hung = world.owner(group, topic)
         hung.member.write_ahead([write(journal, 0, b"lost")])
-        heir = world.join(group, topic, "i-1", world.another_log())
+        heir = world.join(group, topic, world.instance("i-1"), world.another_log())
         world.settle([heir], topic)
         self._assert_fenced(hung, journal)
         assert heir.member.committed(0) is None
@@ -360,9 +361,9 @@ class MemberPromises(LogHooks):
         self, world: World
     ) -> None:
         commands, journal, group = world.topic(2), world.topic(), world.group()
-        hung = world.owner(group, commands, "i-0")
+        hung = world.owner(group, commands)
         hung.member.commit([write(journal, 0, b"before")], {0: Committed(1, "")})
-        usurper = world.join(group, commands, "i-1", world.another_log())
+        usurper = world.join(group, commands, world.instance("i-1"), world.another_log())
         world.settle([usurper], commands)
         self._assert_fenced(hung, journal)
         usurper.member.commit([write(journal, 0, b"after")], {0: Committed(2, "")})

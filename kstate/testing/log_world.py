@@ -73,6 +73,7 @@ class World:
     def __init__(self, open_log: Callable[[], Log], patience_s: float) -> None:
         self._open_log = open_log
         self._patience_s = patience_s
+        self._suffix = uuid.uuid4().hex[:12]
         self._logs: list[Log] = []
         self._parts: list[_Closable] = []
         self.log = self.another_log()
@@ -185,13 +186,18 @@ class World:
 
     # -- membership --------------------------------------------------------------------------
 
-    def join(self, group: str, topic: str, instance: str = "i-0", log: Log | None = None) -> Seat:
+    def instance(self, name: str = "i-0") -> str:
+        """An instance that is this test's own: others may use the same cluster at the same time,
+        where two that have one name fence each other."""
+        return f"{name}-{self._suffix}"
+
+    def join(self, group: str, topic: str, instance: str = "", log: Log | None = None) -> Seat:
         """A seat in the group; it owns nothing before it polls."""
-        member = (log or self.log).join(group, topic, instance)
+        member = (log or self.log).join(group, topic, instance or self.instance())
         self._parts.append(member)
         return Seat(member)
 
-    def owner(self, group: str, topic: str, instance: str = "i-0", log: Log | None = None) -> Seat:
+    def owner(self, group: str, topic: str, instance: str = "", log: Log | None = None) -> Seat:
         """A seat that owns all partitions of the topic, none of them started."""
         seat = self.join(group, topic, instance, log)
         self.settle([seat], topic)
