@@ -131,7 +131,7 @@ class Adapted:
         name = written.name()
         if name is None or name.startswith(f"{RESERVED_NAMESPACE}."):
             return None
-        if not self.chain.concerns(short(name)):
+        if not is_record(written) or not self.chain.concerns(short(name)):
             return None
         if not self._today and form is not None and form.written is written:
             return None
@@ -188,6 +188,11 @@ class Adapted:
 def short(name: str) -> str:
     """A type's name without its namespace."""
     return name.rpartition(".")[2]
+
+
+def is_record(written: Written) -> bool:
+    """Whether a schema is a record's: adapters are asked about no others."""
+    return written.kind(written.schema) == "record"
 
 
 def given_fields(written: Written) -> frozenset[str]:

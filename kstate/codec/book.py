@@ -130,7 +130,7 @@ def load(record: SchemaRecord) -> Entry:
         )
     try:
         schema = json.loads(record.value)
-        kind, type_name = (headers.get(n, b"").decode() for n in ("kind", "type"))
+        kind, type_name = ((headers.get(n) or b"").decode() for n in ("kind", "type"))
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{where} is no JSON text: {error}") from error
     found = fingerprint(schema)

@@ -106,7 +106,7 @@ class _Maker(Scalars):
             ),
         )  # fmt: skip
         self.problems: list[Problem] = []
-        self.endless, self.grows = checked
+        self.endless, self.grows, self.bare = checked
         self.functions: dict[tuple[str, int], str] = {}
         self.waiting: list[tuple[Any, Target, str]] = []
         self.depth = "0"
@@ -285,7 +285,7 @@ class _Maker(Scalars):
     def array(self, schema: Any, target: Target, path: str) -> str:
         src, out = self.src, self.src.fresh()
         inner = target.item if isinstance(target, Array) else target
-        least = 0 if self.written.takes_no_bytes(schema["items"]) else 1
+        least = 0 if self.takes_no_bytes(schema["items"]) else 1
         src.line(f"{out} = []")
         with self.blocks(least):
             src.line(f"{out}.append({self.value(schema['items'], inner, f'{path}[…]')})")
@@ -296,6 +296,12 @@ class _Maker(Scalars):
         import pyrsistent
 
         return f"{src.bind(pyrsistent.pvector)}({out})"
+
+    def takes_no_bytes(self, schema: Any) -> bool:
+        kind, schema = self.kind(schema), self.written.follow(schema)
+        if kind == "record":
+            return schema["name"] in self.bare
+        return kind == "null" or (kind == "fixed" and schema["size"] == 0)
 
     def table(self, schema: Any, target: Target, path: str) -> str:
         src, out = self.src, self.src.fresh()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from kstate.codec.adapted import Adapted, given_fields, is_flat, short
+from kstate.codec import limits
+from kstate.codec.adapted import Adapted, given_fields, is_flat, is_record, short
 from kstate.codec.avro import AvroCodec
 from kstate.codec.book import check_same_meaning
 from kstate.codec.building import compile_builder, field_names
@@ -228,6 +229,8 @@ def _through(
     codec: AvroCodec, kind: str | None, written: Written, form: Form | None
 ) -> Adapted | None:
     """Whose adapters data of a schema passes."""
+    if not is_record(written):
+        return None
     name = short(written.name() or "")
     if kind in ("event", None) and codec.adapted_events.chain.concerns(name):
         return codec.adapted_events
@@ -240,6 +243,10 @@ def _through(
 def _tried(adapted: Adapted, written: Written, form: Form | None) -> list[str]:
     """What goes wrong with made-up data, or with the adapters' examples of the type."""
     name, given = short(written.name() or ""), given_fields(written)
+    try:
+        limits.check(written)
+    except limits.Beyond as error:
+        return [f"{name}: of its schema, {error}; have it written with a schema within the limits"]
     examples = [e.data for e in adapted.chain.examples.get(name, ()) if e.data.keys() == given]
     for data in examples or samples(written, adapted.words):
         stored = Stored(name, MappingProxyType(data))

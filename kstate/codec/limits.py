@@ -19,10 +19,11 @@ from kstate.codec.shapes import peel
 from kstate.codec.writers import Written
 
 MAX_SCHEMA_BYTES: Final = 2**20
-"""Bytes of a schema's text in a schemas topic."""
+"""Bytes of a schema's text in a schemas topic, or a registry."""
 MAX_PARTS: Final = 4_096
 """Fields, branches of unions, items of lists and values of maps of one schema, together: each is
-some lines of its decoder.  Also the values without bytes in a datum that stands by itself."""
+some lines of its decoder.  Also the values without bytes in a datum that stands by itself, in an
+item of a list, a value of a map or a branch of a union."""
 MAX_TYPES: Final = 1_024
 """Named types (records, enums and fixed) of one schema."""
 MAX_BRANCHES: Final = 256
@@ -64,6 +65,7 @@ class Checked(NamedTuple):
 
     endless: frozenset[str]  # records that can nest without end, or hold one that can
     grows: bool  # whether a datum may have any number of values: it has lists, maps or the former
+    bare: frozenset[str]  # records of which a datum may be of zero bytes
 
 
 def check(written: Written) -> Checked:
@@ -100,9 +102,15 @@ class _Survey:
                     f"{where} has parts of {_shown(empty)} values without bytes, more than "
                     f"{MAX_EMPTY_VALUES} for each byte (MAX_EMPTY_VALUES)"
                 )
+            if empty > MAX_PARTS:  # made before it shows that the bytes to pay for them are missing
+                raise Beyond(
+                    f"{where} has parts of {_shown(empty)} values without bytes, more than "
+                    f"{MAX_PARTS} (MAX_PARTS)"
+                )
         if self.weight(self.written.schema)[0] > MAX_PARTS:
             raise Beyond(f"it makes more than {MAX_PARTS} values without bytes (MAX_PARTS)")
-        return Checked(endless, self.repeats or bool(endless))
+        bare = frozenset(name for name, least in self.least.items() if not least)
+        return Checked(endless, self.repeats or bool(endless), bare)
 
     def count(self, parts: int) -> None:
         self.met += parts

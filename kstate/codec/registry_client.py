@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from kstate.codec.limits import MAX_SCHEMA_BYTES
 from kstate.codec.registry import UnknownId
 from kstate.codec.registry_properties import (
     CA,
@@ -219,6 +220,12 @@ class Session:
             raise UnknownId(number, f"it is of type {found.schema_type}, not Avro")
         if found.references:
             raise UnknownId(number, "it refers to schemas of other subjects: inline them")
+        size = len(found.schema_str.encode())
+        if size > MAX_SCHEMA_BYTES:
+            raise UnknownId(
+                number,
+                f"it has {size:,} bytes, more than {MAX_SCHEMA_BYTES:,} (MAX_SCHEMA_BYTES)",
+            )
         try:
             return json.loads(found.schema_str)
         except (ValueError, RecursionError) as error:

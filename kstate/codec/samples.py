@@ -8,12 +8,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from kstate.codec.limits import MAX_RECORD_NESTING
 from kstate.codec.shapes import EPOCH, Array, Choice, Record, Shape, Table, Union
 from kstate.codec.writers import Written
 
 MAX_SAMPLES = 16
 MAX_NESTED = 3
 """How deep records of a type that can nest without end lie in one another in a sample."""
+MAX_VALUES = 10_000
+"""Values of one sample: of a stored schema made to harm there is no sample."""
 
 Make = Callable[[], Any]
 _NO_WORDS: Mapping[str, Sequence[str]] = {}
@@ -25,15 +28,51 @@ def samples(written: Written, words: Mapping[str, Sequence[str]] = _NO_WORDS) ->
     ``words`` are the texts that a field of a name takes: a schema does not tell them (`words_of`).
     The first one has the first choice everywhere, the second one the second, and so on, until
     every choice was made: optional parts are there and are not, numbers are small, large and
-    negative.
+    negative.  There are none of a type whose data has no end, or no bound.
     """
     count = 1
     found: list[Any] = []
+    heights = _Heights(written)
+    if heights.of(written.schema) is None:
+        return []
     while len(found) < min(count, MAX_SAMPLES):
-        maker = _Maker(written, len(found), words)
-        found.append(maker.value(written.schema, 0))
+        maker = _Maker(written, len(found), words, heights)
+        try:
+            found.append(maker.value(written.schema, 0))
+        except _TooManyError:
+            break
         count = max(count, maker.choices)
     return found
+
+
+class _TooManyError(Exception):
+    """A sample has more than `MAX_VALUES`."""
+
+
+class _Heights:
+    """How many records lie in one another at least in a datum of each type."""
+
+    def __init__(self, written: Written) -> None:
+        self._written = written
+        self._known: dict[str, int] = {}  # record → its height, as far as there is one
+        waiting = {name: each for name, each in written.named.items() if "fields" in each}
+        for height in range(1, MAX_RECORD_NESTING + 1):
+            done = [name for name, each in waiting.items() if self._ends(each)]
+            if not done:
+                return
+            for name in done:
+                self._known[name] = height
+                del waiting[name]
+
+    def _ends(self, record: Any) -> bool:
+        return all(self.of(item["type"]) is not None for item in record["fields"])
+
+    def of(self, schema: Any) -> int | None:
+        """Of a datum of this type; None where there is none."""
+        kind, schema = self._written.kind(schema), self._written.follow(schema)
+        if kind == "union":
+            return min((h for h in map(self.of, schema) if h is not None), default=None)
+        return self._known.get(schema["name"]) if kind == "record" else 0
 
 
 def words_of(shapes: Iterable[Shape]) -> dict[str, tuple[str, ...]]:
@@ -60,14 +99,25 @@ def words_of(shapes: Iterable[Shape]) -> dict[str, tuple[str, ...]]:
 
 
 class _Maker:
-    def __init__(self, written: Written, number: int, words: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        written: Written,
+        number: int,
+        words: Mapping[str, Sequence[str]],
+        heights: _Heights,
+    ) -> None:
         self.words = words
+        self.heights = heights
+        self.values = 0
         self.name = ""  # of the field it is at
         self.written = written
         self.number = number
         self.choices = 1
 
     def value(self, schema: Any, depth: int) -> Any:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise _TooManyError
         kind, logical = self.written.kind(schema), self.written.logical(schema)
         schema = self.written.follow(schema)
         match kind:
@@ -100,11 +150,11 @@ class _Maker:
         return empty if self.number % 2 or depth > MAX_NESTED else full()
 
     def union(self, branches: Sequence[Any], depth: int) -> Any:
-        self.choices = max(self.choices, len(branches))
+        heights = {n: h for n, b in enumerate(branches) if (h := self.heights.of(b)) is not None}
+        self.choices = max(self.choices, len(heights))
         records = [each for each in branches if self.written.kind(each) == "record"]
-        branch = branches[self.number % len(branches)]
-        if depth > MAX_NESTED:
-            branch = next((each for each in branches if each not in records), branch)
+        chosen = list(heights)[self.number % len(heights)]
+        branch = branches[min(heights, key=heights.__getitem__) if depth > MAX_NESTED else chosen]
         made = self.value(branch, depth)
         if branch in records and len(records) > 1:
             return {self.written.follow(branch)["name"].rpartition(".")[2]: made}
@@ -116,6 +166,8 @@ def _decimal(schema: Any) -> decimal.Decimal:
 
 
 def _fixed(schema: Any) -> bytes:
+    if schema["size"] > MAX_VALUES:
+        raise _TooManyError
     return bytes(schema["size"])
 
 

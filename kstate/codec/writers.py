@@ -60,17 +60,6 @@ class Written:
         schema = self.follow(self.schema)
         return schema.get("name") if isinstance(schema, dict) else None
 
-    def takes_no_bytes(self, schema: Any, inside: frozenset[str] = frozenset()) -> bool:
-        """Whether a datum may be of zero bytes."""
-        schema = self.follow(schema)
-        kind = self.kind(schema)
-        if kind == "record":
-            if schema["name"] in inside:
-                return True
-            inner = inside | {schema["name"]}
-            return all(self.takes_no_bytes(f["type"], inner) for f in schema["fields"])
-        return kind == "null" or (kind == "fixed" and schema["size"] == 0)
-
 
 MAX_JSON_DEPTH = 400
 MAX_PRECISION = 10_000

@@ -92,7 +92,7 @@ class SchemaTopic:
 def _parse_meta(topic: str, value: bytes | None) -> Mapping[str, Any]:
     try:
         meta = json.loads(value or b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TopicError(f"{topic} has a meta record that is no JSON: {error}") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
         raise TopicError(f"{topic} has a meta record without a format version")

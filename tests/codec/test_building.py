@@ -90,6 +90,37 @@ def test_made_up_data_of_a_type_that_holds_itself_comes_to_an_end() -> None:
 
 
 @dataclass(frozen=True)
+class Leaf:
+    size: int
+
+
+@dataclass(frozen=True)
+class Tree:
+    left: Tree | Leaf
+    right: Tree | Leaf
+
+
+def test_made_up_data_of_a_tree_whose_leaves_are_records_comes_to_an_end() -> None:
+    shape = shape_of(Tree, "t")
+    found = samples(parse(schema_of(shape)))
+    assert {next(iter(each["left"])) for each in found} == {"Tree", "Leaf"}
+    assert all(isinstance(compile_builder(shape)(each, "it"), Tree) for each in found)
+
+
+def test_there_is_no_made_up_data_of_a_type_that_would_be_without_end_or_bound() -> None:
+    def record(name: str, *types: Any) -> Any:
+        fields = [{"name": f"f{number}", "type": each} for number, each in enumerate(types)]
+        return {"type": "record", "name": name, "fields": fields}
+
+    doubled = record("D30", "null")
+    for level in reversed(range(30)):
+        doubled = record(f"D{level}", doubled, f"D{level + 1}")
+    chain = record("T", *(record(f"C{n}", f"C{n - 1}" if n else "long") for n in range(900)))
+    for schema in (record("N", "N"), doubled, chain):
+        assert samples(parse(schema)) == []
+
+
+@dataclass(frozen=True)
 class Renamed:
     avro_aliases: ClassVar[tuple[str, ...]] = ("Former",)
     value: int

@@ -10,6 +10,7 @@ import pytest
 from registry_tools import fresh_name
 
 from kstate.codec.book import Book
+from kstate.codec.limits import MAX_SCHEMA_BYTES
 from kstate.codec.registry import UNKNOWN_S, Ids, UnknownId
 from kstate.codec.registry_client import RegistryClient
 from kstate.errors import ConfigError, LogUnavailable
@@ -101,6 +102,14 @@ def test_an_unknown_id_is_not_asked_for_again_at_once(registry_url: str) -> None
     with pytest.raises(UnknownId):
         ids.entry(2**31)
     assert client.asked == before + 2
+
+
+def test_a_schema_of_more_bytes_than_a_topic_may_have_is_refused(registry_url: str) -> None:
+    schema = {"type": "fixed", "name": "F", "size": 4, "doc": "x" * MAX_SCHEMA_BYTES}
+    with RegistryClient(registry_url).session() as session:
+        number = session.register(fresh_name(), schema, "a type")
+        with pytest.raises(UnknownId, match="MAX_SCHEMA_BYTES"):
+            session.schema(number)
 
 
 def test_a_registry_that_is_away_is_not_asked_for_each_record() -> None:

@@ -108,7 +108,11 @@ def test_topics_of_a_newer_format_are_refused_with_the_cure(world: World) -> Non
         world.run(Counter)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"{}", b'{"format": "1"}'])
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"{", b"[" * 9_999, b"[]", b"{}", b'{"format": "1"}'],
+    ids=range(7),
+)
 def test_a_meta_record_that_makes_no_sense_is_refused(world: World, value: bytes | None) -> None:
     world.run(Counter)
     world.stop()
