@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from counter import Add, Counter
+from counter import Add, AddAndFail, Counter
 from runtime_tools import add
 from world import PATIENCE_S, World
 
-from kstate.core.messages import Progress
+from kstate import CommandFailed
+from kstate.core.letters import living
+from kstate.core.messages import Erase, Progress
+from kstate.core.partition import partition_for
 from kstate.errors import LogError
 from kstate.log.port import Committed
 from kstate.wiring import open_log
@@ -175,3 +178,29 @@ def test_a_transaction_of_a_stranger_on_the_progress_is_told_of_and_then_named(
     assert len(told) == 1
     assert f"{topics.commands}:0" in told[0]
     assert topics.group in told[0]
+
+
+# -- in the dead letters ---------------------------------------------------------------------------
+
+
+def test_an_erasure_waits_for_one_in_the_dead_letters_and_other_partitions_go_on(
+    world: World, bootstrap: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run(Counter, partitions=2)
+    with pytest.raises(CommandFailed):
+        world.call(Counter, "a", AddAndFail(1))
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{world.prefix}odd"})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(world.topics(Counter).dead_letters, b"open", b"k", partition_for(b"a", 2))
+    producer.flush()
+    command_id = world.cast(Counter, "a", Erase())
+    waits = "waits: an entity is erased, and a transaction is open"
+    world.until(lambda: waits in caplog.text, "the partition was held")
+    others = (f"b-{number}" for number in range(20))
+    other = next(e for e in others if partition_for(e.encode(), 2) != partition_for(b"a", 2))
+    assert world.call(Counter, other, Add(1)) == 1
+    producer.abort_transaction()
+    erased = world.client.erase(Counter, "a", timeout=PATIENCE_S, command_id=command_id)
+    assert erased == 0
+    assert living(world.dead_letters(Counter)) == []
