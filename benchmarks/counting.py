@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kstate.core.messages import Write
+from kstate.core.messages import WriteRow
 from kstate.log.port import Committed, Log, Member, Polled
 
 
@@ -110,7 +110,7 @@ class CountingMember:
         return polled
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """Commits and counts."""
         ends = self._member.commit(writes, progress)

@@ -19,7 +19,7 @@ from kstate.codec.avro import AvroCodec
 from kstate.core.context import Machine
 from kstate.core.entity import Entity, snapshot_of
 from kstate.core.envelope import hash_command_id
-from kstate.core.messages import Progress, Recent, Write
+from kstate.core.messages import Progress, Write
 from kstate.core.partition import partition_for
 from kstate.core.policy import Policy
 from kstate.core.topics import Topics, event_key
@@ -169,7 +169,7 @@ class Author:
         if not self._past.snapshots:
             home.uncovered.setdefault(key, offset)
             return
-        entity.recent[hash_command_id(command_id)] = Recent(entity.seq, self._now, None)
+        entity.recent[hash_command_id(command_id)] = (entity.seq, self._now, None)
         if len(entity.recent) > machine.policy.window_ids:
             del entity.recent[next(iter(entity.recent))]
         home.uncovered.setdefault(key, offset)

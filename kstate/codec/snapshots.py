@@ -87,14 +87,14 @@ def encode_envelope(snapshot: Snapshot, state: bytes | None) -> bytes:
     ]
     if snapshot.recent:
         parts.append(length(len(snapshot.recent)))
-        for hashed, recent in snapshot.recent.items():
+        for hashed, (seq, at, reply) in snapshot.recent.items():
             if type(hashed) is not bytes or len(hashed) != 16:
                 raise EncodeError("Snapshot.recent is keyed by hashes of 16 bytes")
             parts += (
                 hashed,
-                _number(recent.seq, "recent[…].seq"),
-                _number(recent.at, "recent[…].at"),
-                _optional(recent.reply, "recent[…].reply"),
+                _number(seq, "recent[…].seq"),
+                _number(at, "recent[…].at"),
+                _optional(reply, "recent[…].reply"),
             )
     parts += (
         b"\0",
@@ -134,9 +134,8 @@ class Envelopes:
             if not value:
                 raise Malformed("it has no value")
             fields = self._reader(value)(value, HEADER_BYTES)
-            recent = {
-                item["id"]: Recent(item["seq"], item["at"], item["reply"])
-                for item in fields["recent"]
+            recent: dict[bytes, Recent] = {
+                item["id"]: (item["seq"], item["at"], item["reply"]) for item in fields["recent"]
             }
             envelope = Snapshot(
                 seq=fields["seq"], state=None, version=fields["version"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kstate.core.context import Effect
 from kstate.core.entity import Entity
-from kstate.core.messages import Write
+from kstate.core.messages import Write, WriteRow
 
 if TYPE_CHECKING:
     from kstate.core.removal import Gone
@@ -106,7 +106,7 @@ class Batch:
         self.gone: dict[bytes, Gone] = {}  # of entities with events that it removes
         self.tombstones = 0  # for events
         self.stuck: dict[bytes, int] = {}  # key → seq at which its snapshot did not encode
-        self.writes: list[Write] = []
+        self.writes: list[WriteRow] = []
         self.letters: list[Write] = []  # dead ones, which an erasure in the batch may take back
         self.snapshots: dict[bytes, bytes] = {}
         self.effects: list[Effect] = []
@@ -114,7 +114,7 @@ class Batch:
         self.faults: list[Fault] = []
         self.counts = Counts()
 
-    def take_writes(self) -> list[Write]:
+    def take_writes(self) -> list[WriteRow]:
         """The records so far, which are the caller's from now on."""
         writes, self.writes = self.writes, []
         return writes

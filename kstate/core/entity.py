@@ -81,7 +81,7 @@ class Entity:
         """What the window tells of a command id, however commands were cut into batches."""
         window = self.recent
         known = window.get(hashed)
-        if known is None or known.at < now - policy.window_ms:
+        if known is None or known[1] < now - policy.window_ms:
             return None
         if len(window) > policy.window_ids and hashed not in list(window)[-policy.window_ids :]:
             return None
@@ -98,7 +98,7 @@ def prune(window: Window, policy: Policy, now: int) -> None:
     oldest = now - policy.window_ms
     while window:
         first = next(iter(window))
-        if window[first].at >= oldest:
+        if window[first][1] >= oldest:
             return
         del window[first]
 

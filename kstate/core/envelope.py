@@ -14,7 +14,7 @@ MAX_TRACEPARENT_BYTES = 256
 class Envelope:
     """A command record's headers, read once.  Where a name repeats, the last one counts.
 
-    Reading never fails: `check` says what is wrong, once it is known where a reply would go.
+    Reading never fails: `identify` says what is wrong, once it is known where a reply would go.
     """
 
     __slots__ = (
@@ -74,8 +74,15 @@ class Envelope:
             )
         return number
 
-    def check(self) -> None:
-        """Raises `BadCommand` for headers that cannot be a command's."""
+    def identify(self) -> bytes:
+        """The command id's hash; raises `BadCommand` for headers that cannot be a command's."""
+        hashed = _written_by_uuid(self.command_id)
+        if hashed is None or self.unreadable:
+            self._check()
+            hashed = hash_command_id(self.command_id)
+        return hashed
+
+    def _check(self) -> None:
         if self.unreadable:
             raise BadCommand("the name of a header is not UTF-8", code="bad-header")
         if self.command_id.isascii() and len(self.command_id) <= MAX_COMMAND_ID_BYTES:
@@ -98,15 +105,17 @@ def hash_command_id(command_id: bytes) -> bytes:
 
     Of a UUID's 32 digits, which clients give, the bytes that they write; of other ids a hash.
     """
-    if len(command_id) == 32:
-        try:
-            written = unhexlify(command_id)
-        except ValueError:
-            pass
-        else:
-            if hexlify(written) == command_id:  # not in capital letters: that is another id
-                return written
-    return blake2b(command_id, digest_size=16).digest()
+    return _written_by_uuid(command_id) or blake2b(command_id, digest_size=16).digest()
+
+
+def _written_by_uuid(command_id: bytes) -> bytes | None:
+    if len(command_id) != 32:
+        return None
+    try:
+        written = unhexlify(command_id)
+    except ValueError:
+        return None
+    return written if hexlify(written) == command_id else None  # in capitals it is another id
 
 
 def derived_command_id(sender: str, command_id: bytes, position: int) -> bytes:

@@ -17,7 +17,7 @@ from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import Envelope
 from kstate.core.letters import Letters, failed_key
-from kstate.core.messages import Erase, Record, new_recent
+from kstate.core.messages import Erase, Record
 from kstate.core.outgoing import OK, Outgoing
 from kstate.core.removal import Removal
 from kstate.errors import EncodeError
@@ -89,7 +89,7 @@ class Erasure:
         fresh.seq = seq
         fresh.deleted = True
         # the id that asked stays: a repetition is not to erase what came since
-        fresh.recent = {hashed: new_recent((seq, batch.now, reply))}
+        fresh.recent = {hashed: (seq, batch.now, reply)}
         value = self._runner.encode_snapshot(batch, fresh, gone)
         staged.state, staged.deleted, staged.recent = fresh.state, True, fresh.recent
         self._runner.put_snapshot(batch, key, staged, value, gone)

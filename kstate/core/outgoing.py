@@ -8,7 +8,7 @@ from typing import Any
 from kstate.core.context import Context, Machine, Persisted
 from kstate.core.envelope import Envelope, derived_command_id, number_of
 from kstate.core.letters import DEAD_LETTER_HEADERS, PERSIST_ID, SOURCE
-from kstate.core.messages import Headers, Record, Write, new_write
+from kstate.core.messages import Headers, Record, Write, WriteRow
 from kstate.core.partition import partition_for
 from kstate.core.topics import MAX_PERSIST_ID_BYTES, Topics, decode_persist_id, event_key
 from kstate.errors import BadPersistId
@@ -58,9 +58,9 @@ class Outgoing:
         source: bytes,
         reply: bytes | None,
         now: int,
-    ) -> Write:
+    ) -> WriteRow:
         """A journal record; ``reply`` stands on the last event of a call."""
-        event_type = persisted.stored
+        seq, _, value, tags, event_type = persisted
         named = self._types.get(event_type)
         if named is None:
             named = self._types[event_type] = (
@@ -68,16 +68,13 @@ class Outgoing:
                 self._machine.codec.event_type(event_type),
             )
         headers: Headers = [named, ("command-id", envelope.command_id), ("source", source)]
-        if persisted.tags:
-            headers += [("tag", tag.encode()) for tag in persisted.tags]
+        if tags:
+            headers += [("tag", tag.encode()) for tag in tags]
         if envelope.traceparent is not None:
             headers.append(("traceparent", envelope.traceparent))
         if reply is not None:
             headers.append(("reply", reply))
-        journal_key = event_key(key, persisted.seq)
-        return new_write(
-            (self._journal, self._partition, journal_key, persisted.value, headers, now)
-        )
+        return self._journal, self._partition, event_key(key, seq), value, headers, now
 
     def sent(self, context: Context[Any], envelope: Envelope, now: int) -> list[Write]:
         """The commands that a command sent, with ids that a rerun would give again."""
@@ -91,9 +88,9 @@ class Outgoing:
             writes.append(Write(self._targets[name], None, key, value, headers, now))
         return writes
 
-    def tombstone(self, key: bytes, seq: int, now: int) -> Write:
+    def tombstone(self, key: bytes, seq: int, now: int) -> WriteRow:
         """What removes an event from the journal."""
-        return new_write((self._journal, self._partition, event_key(key, seq), None, [], now))
+        return self._journal, self._partition, event_key(key, seq), None, [], now
 
     def to_itself(self, record: Record, envelope: Envelope, value: bytes, now: int) -> Write:
         """A command for the same entity that goes on with this one and is to answer for it."""
@@ -157,7 +154,7 @@ class Outgoing:
         now: int,
         code: str = "",
         error: str = "",
-    ) -> Write:
+    ) -> WriteRow:
         """A reply; ``position`` is that of the command that wrote the partition's newest event."""
         headers: Headers = [("status", status), ("position", position), ("seq", b"%d" % seq)]
         if envelope.key is not None and len(envelope.key) <= MAX_PERSIST_ID_BYTES:
@@ -167,7 +164,7 @@ class Outgoing:
         if error:
             headers.append(("error", error.encode(errors="replace")[:MAX_ERROR_BYTES]))
         topic, partition = route
-        return new_write((topic, partition, envelope.command_id, value, headers, now))
+        return topic, partition, envelope.command_id, value, headers, now
 
     def dead_letter(self, record: Record, error: Exception, now: int) -> Write:
         """The command as it came, and why it did not run.

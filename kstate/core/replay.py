@@ -9,7 +9,7 @@ from kstate.core.adapters import names_of
 from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
-from kstate.core.messages import Deleted, Recent, Record, new_recent
+from kstate.core.messages import Deleted, Recent, Record
 from kstate.core.runner import Failed
 from kstate.core.shard import Shard
 from kstate.core.topics import decode_persist_id, parse_event_key
@@ -101,7 +101,7 @@ class Replay:
         fold_event(self._machine, entity, seq, value)
         self._folded(key, offset, len(value))
         if command_id is not None:
-            self._remember(entity, command_id, new_recent((seq, timestamp, reply)))
+            self._remember(entity, command_id, (seq, timestamp, reply))
 
     def _remember(self, entity: Entity, command_id: bytes, recent: Recent) -> None:
         window = entity.recent

@@ -8,10 +8,10 @@ from typing import Any
 from kstate.core.batch import Batch, CommittedEvent, Fault
 from kstate.core.context import Context, Machine, execute
 from kstate.core.entity import Entity, snapshot_of
-from kstate.core.envelope import Envelope, hash_command_id
+from kstate.core.envelope import Envelope
 from kstate.core.erasure import Erasure
 from kstate.core.letters import Letters
-from kstate.core.messages import Erase, GetState, Recent, Record, new_recent
+from kstate.core.messages import Erase, GetState, Recent, Record
 from kstate.core.outgoing import CONFLICT, DUPLICATE, ERROR, OK, REJECTED, Outgoing
 from kstate.core.removal import Gone, Removal
 from kstate.errors import BadCommand, EncodeError, ProcessorStopped, RecordTooLarge, Rejected
@@ -79,13 +79,16 @@ class Runner:
         }
         self._decode = machine.codec.decode_command
 
-    def run(self, batch: Batch, record: Record, envelope: Envelope, staged: Entity) -> None:
-        """Runs a command; raises `BadCommand` or `Failed` with nothing of it staged."""
-        hashed = hash_command_id(envelope.command_id)
-        known = staged.recall(hashed, self._policy, batch.now)
-        if known is not None:
-            self._repeat(batch, envelope, known)
-            return
+    def run(
+        self, batch: Batch, record: Record, envelope: Envelope, staged: Entity, hashed: bytes
+    ) -> None:
+        """Runs a command, whose id has this hash; raises `BadCommand` or `Failed` with nothing of
+        it staged."""
+        if hashed in staged.recent:
+            known = staged.recall(hashed, self._policy, batch.now)
+            if known is not None:
+                self._repeat(batch, envelope, known)
+                return
         if envelope.expected is not None and envelope.expected_seq() != staged.seq:
             batch.counts.conflicts += 1
             self.answer(batch, envelope, CONFLICT, None, staged.seq)
@@ -134,7 +137,7 @@ class Runner:
                 type(reply) is int and not MIN_INT <= reply <= MAX_INT
             ):
                 self._reply(command, reply)  # whether anyone asks must not decide what happens
-            recent = new_recent((context._seq, batch.now, kept))
+            recent = (context._seq, batch.now, kept)
             # before its first event an entity is what `init` makes of it: there is nothing to save
             if (context._save or context._deleted) and context._seq:
                 snapshot = self._requested_snapshot(batch, context, staged, hashed, recent)
@@ -194,9 +197,9 @@ class Runner:
         last = events[-1]
         size = 0
         for persisted in events:
-            reply = recent.reply if persisted is last else None
+            reply = recent[2] if persisted is last else None
             writes.append(make(key, persisted, envelope, source, reply, batch.now))
-            size += len(persisted.value)
+            size += len(persisted[2])
         batch.bytes += size
         batch.grown += size
         staged.size += size
@@ -214,16 +217,16 @@ class Runner:
         if self.publish:
             persist_id = staged.persist_id
             batch.events += [
-                CommittedEvent(persist_id, each.seq, each.event, each.tags, batch.now)
-                for each in events
+                CommittedEvent(persist_id, seq, event, tags, batch.now)
+                for seq, event, _, tags, _ in events
             ]
 
     # -- answers ---------------------------------------------------------------------------
 
     def _repeat(self, batch: Batch, envelope: Envelope, known: Recent) -> None:
         batch.counts.duplicates += 1
-        status = DUPLICATE if known.reply is None else OK
-        self.answer(batch, envelope, status, known.reply, known.seq)
+        seq, _, reply = known
+        self.answer(batch, envelope, DUPLICATE if reply is None else OK, reply, seq)
 
     def _tell_state(self, batch: Batch, envelope: Envelope, staged: Entity) -> None:
         try:

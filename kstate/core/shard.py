@@ -110,12 +110,12 @@ class Shard:
         envelope = Envelope(record)
         staged = None
         try:
-            envelope.check()
+            hashed = envelope.identify()
             staged = batch.overlay.get(record.key)  # type: ignore[arg-type]
             if staged is None:
                 staged = self._stage(record, envelope)
             if staged is not None:
-                self.runner.run(batch, record, envelope, staged)
+                self.runner.run(batch, record, envelope, staged, hashed)
         except BadCommand as error:
             self.runner.refuse(batch, record, envelope, staged.seq if staged else 0, error)
         except Failed as failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from kstate.core.messages import Record, Write
+from kstate.core.messages import Record, WriteRow
 from kstate.errors import (
     EncodeError,
     Fenced,
@@ -51,7 +51,7 @@ class EmbeddedMember:
         self._positions: dict[int, int] = {}  # of the started partitions: the next offset to read
         self._turn = 0
         self._version = -1  # of the file, at the last look
-        self._ahead: list[Write] = []  # what the next commit begins with
+        self._ahead: list[WriteRow] = []  # what the next commit begins with
         self._unread = True  # there may be records at or past the positions
         self._next_try = 0.0
         self._pace = Pace()
@@ -160,7 +160,7 @@ class EmbeddedMember:
             ).fetchone()
         return None if found is None else Committed(*found)
 
-    def write_ahead(self, writes: Sequence[Write]) -> None:
+    def write_ahead(self, writes: Sequence[WriteRow]) -> None:
         """See the port; here they wait for the commit: one writer holds the whole file."""
         self._ahead += writes
 
@@ -169,7 +169,7 @@ class EmbeddedMember:
         self._ahead = []
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """See the port; the bounds it returns are exact, and those of all topics.
 
@@ -191,7 +191,7 @@ class EmbeddedMember:
         return bounds
 
     def _transaction(
-        self, writes: Sequence[Write], blobs: Sequence[bytes], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], blobs: Sequence[bytes], progress: Mapping[int, Committed]
     ) -> dict[tuple[str, int], int]:
         with self._database.write() as connection:
             topics = self._database.topics

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
 
-from kstate.core.messages import Headers, Record, Write
+from kstate.core.messages import Headers, Record, Write, WriteRow
 from kstate.core.partition import partition_for
 from kstate.errors import EncodeError, RecordTooLarge, TopicError
 from kstate.log.embedded_file import OFFSET_BITS, OFFSET_MASK, Topic
@@ -78,7 +78,7 @@ def record_size(write: Write) -> int:
     return size + sum(len(name.encode()) + len(value) for name, value in write.headers)
 
 
-def encode_writes(writes: Sequence[Write], limit: int) -> list[bytes]:
+def encode_writes(writes: Sequence[WriteRow], limit: int) -> list[bytes]:
     """Each write's headers as a blob; raises `RecordTooLarge` before anything is stored."""
     blobs = []
     for write in writes:
@@ -86,9 +86,9 @@ def encode_writes(writes: Sequence[Write], limit: int) -> list[bytes]:
         blobs.append(blob)
         # The blob is a little larger than the headers: only a suspicion, then measured exactly.
         if len(blob) + len(write[3] or b"") + len(write[2] or b"") > limit:
-            size = record_size(write)
+            size = record_size(Write._make(write))
             if size > limit:
-                raise RecordTooLarge(f"a record for {write.topic}", size, limit)
+                raise RecordTooLarge(f"a record for {write[0]}", size, limit)
     return blobs
 
 
@@ -106,7 +106,7 @@ class _Tail:
 def append(
     connection: sqlite3.Connection,
     topics: Mapping[str, Topic],
-    writes: Sequence[Write],
+    writes: Sequence[WriteRow],
     blobs: Sequence[bytes],
     now_ms: int,
 ) -> dict[tuple[str, int], int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kstate.core.messages import Write
+from kstate.core.messages import Write, WriteRow
 from kstate.errors import Fenced, LogUnavailable, NameTaken, RecordTooLarge, TopicError
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
@@ -276,7 +276,7 @@ class KafkaMember:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def write_ahead(self, writes: Sequence[Write]) -> None:
+    def write_ahead(self, writes: Sequence[WriteRow]) -> None:
         """See the port: they are on their way while the worker runs the next commands."""
         try:
             marked = self._check_writes(writes)
@@ -294,7 +294,7 @@ class KafkaMember:
         self._transactions.abort()
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """See the port.
 
@@ -339,7 +339,7 @@ class KafkaMember:
             if error is not None and fenced_as_instance(error):  # others say nothing of a twin
                 self._seat_taken()
 
-    def _check_writes(self, writes: Sequence[Write]) -> set[int]:
+    def _check_writes(self, writes: Sequence[WriteRow]) -> set[int]:
         """The indexes of the last write to each explicit partition of each topic."""
         last = dict(zip(map(_PLACE, writes), range(len(writes)), strict=True))
         for topic, partition in last:
@@ -348,7 +348,7 @@ class KafkaMember:
                 raise TopicError(f"{topic} has no partition {partition}: it has {count}")
         # a value alone is nearly always the size, and what exceeds a half is looked at closely
         if max(map(len, filter(None, map(_VALUE, writes))), default=0) > self._limit // 2:
-            for write in writes:
+            for write in map(Write._make, writes):
                 self._check_size(write)
         return {index for (_, partition), index in last.items() if partition is not None}
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from kstate.core.messages import Write
+from kstate.core.messages import WriteRow
 from kstate.errors import EncodeError, KStateError, OutcomeUnknown
 from kstate.log.kafka_config import Settings
 from kstate.log.kafka_errors import (
@@ -78,7 +78,7 @@ class Transactions:
         except KafkaException as error:
             raise translate(error, f"{self._instance} cannot begin its transactions") from error
 
-    def write(self, writes: Sequence[Write], marked: set[int]) -> None:
+    def write(self, writes: Sequence[WriteRow], marked: set[int]) -> None:
         """Adds records to the transaction; when it raises, none is open any more.
 
         ``marked`` are the indexes of the writes whose offset is to be known after the commit.
@@ -142,7 +142,7 @@ class Transactions:
         if failed:
             raise failed[0]
 
-    def _produce(self, writes: Sequence[Write], marked: set[int]) -> None:
+    def _produce(self, writes: Sequence[WriteRow], marked: set[int]) -> None:
         produce = self._producer.produce
         delivered = self._delivered
         for index, (topic, partition, key, value, headers, timestamp) in enumerate(writes):
@@ -150,7 +150,8 @@ class Transactions:
             report = delivered if index in marked else None
             while True:
                 try:
-                    produce(topic, value, key, number, report, timestamp=timestamp, headers=headers)
+                    # all by position, with the report for both of its names: a dict less to make
+                    produce(topic, value, key, number, report, report, timestamp, headers)
                 except BufferError:
                     self._producer.poll(FULL_WAIT_S)
                     continue

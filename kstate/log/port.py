@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
-from kstate.core.messages import Headers, Record, Write
+from kstate.core.messages import Headers, Record, Write, WriteRow
 from kstate.errors import KStateError
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
@@ -121,7 +121,7 @@ class Member(Protocol):
         Raises `LogUnavailable` while a previous owner's transaction is still open: try again.
         """
 
-    def write_ahead(self, writes: Sequence[Write]) -> None:
+    def write_ahead(self, writes: Sequence[WriteRow]) -> None:
         """Hands over records of the next `commit`, which may write them already: they count with
         that alone, and come before its own.  No `poll` in between.
 
@@ -132,7 +132,7 @@ class Member(Protocol):
         """Drops what `write_ahead` handed over; raises `Fenced` or `OutcomeUnknown` as `commit`."""
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """Writes the records and the progress of the partitions in one transaction.
 
@@ -363,4 +363,5 @@ __all__ = [
     "TopicInfo",
     "TopicSpec",
     "Write",
+    "WriteRow",
 ]

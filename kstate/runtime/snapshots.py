@@ -171,7 +171,7 @@ class Snapshots:
         # the state began anew there: what is older is of the life that was erased
         version = self._machine.definition.snapshot_version
         # the journal tells the other command ids again
-        recent = {each: kept for each, kept in newest.recent.items() if kept.seq <= erased}
+        recent = {each: kept for each, kept in newest.recent.items() if kept[0] <= erased}
         return codec.encode_snapshot(
             replace(newest, seq=erased, state=None, deleted=True, version=version, recent=recent)
         )

@@ -16,7 +16,7 @@ from itertools import islice
 from kstate.config import Config
 from kstate.core.batch import Batch, Counts
 from kstate.core.context import Machine
-from kstate.core.messages import Write
+from kstate.core.messages import WriteRow
 from kstate.core.rebuilt import RebuildAsked
 from kstate.core.shard import Shard, UnreadableSnapshot
 from kstate.core.topics import Topics
@@ -260,7 +260,7 @@ class Worker:
         finally:
             running.leave()
         now = self._now()
-        writes: list[Write] = []
+        writes: list[WriteRow] = []
         progress: dict[int, Committed] = {}
         for partition in touched:
             shard = self.partitions[partition].shard
@@ -278,7 +278,7 @@ class Worker:
     def _note_progress(self, member: Member, *, leaving: bool = False) -> float:
         """Before the worker idles or leaves: notes what is owed; the seconds to wait then."""
         now = self._now()
-        writes: list[Write] = []
+        writes: list[WriteRow] = []
         progress: dict[int, Committed] = {}
         for partition, shard in self.partitions.shards():
             if not self._backlog:
@@ -356,7 +356,7 @@ class Worker:
         return self._newest
 
     def _commit(
-        self, member: Member, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, member: Member, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> float:
         """Makes a batch the truth, or drops it; the seconds to wait before the next."""
         try:

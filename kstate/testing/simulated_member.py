@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from kstate.core.messages import Record, Write
+from kstate.core.messages import Record, Write, WriteRow
 from kstate.errors import (
     Fenced,
     LogUnavailable,
@@ -148,7 +148,7 @@ class SimulatedMember:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def write_ahead(self, writes: Sequence[Write]) -> None:
+    def write_ahead(self, writes: Sequence[WriteRow]) -> None:
         """See the port."""
         self._checked(writes, "commit.ahead")
         try:
@@ -162,7 +162,7 @@ class SimulatedMember:
         self._bounds = {}
         self._end(commit=False)
 
-    def _checked(self, writes: Sequence[Write], step: str) -> None:
+    def _checked(self, writes: Sequence[WriteRow], step: str) -> None:
         """Looks at the records and tells the step; what goes wrong ends the transaction."""
         try:
             self._check_writes(writes)
@@ -172,7 +172,7 @@ class SimulatedMember:
             raise
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """See the port."""
         step = self._process.step
@@ -199,8 +199,8 @@ class SimulatedMember:
         bounds, self._bounds = self._bounds, {}
         return bounds
 
-    def _check_writes(self, writes: Sequence[Write]) -> None:
-        for write in writes:
+    def _check_writes(self, writes: Sequence[WriteRow]) -> None:
+        for write in map(Write._make, writes):
             self._cluster.place_of(write)
             size = record_size(write)
             if size > MAX_RECORD_BYTES:
@@ -218,10 +218,10 @@ class SimulatedMember:
         if generation == NO_GENERATION:
             raise Fenced(f"{self._instance} is not in its group {self._name} any more")
 
-    def _write(self, writes: Sequence[Write]) -> None:
+    def _write(self, writes: Sequence[WriteRow]) -> None:
         transactions = self._cluster.transactions
         with self._cluster.lock:
-            for write in writes:
+            for write in map(Write._make, writes):
                 partition, timestamp = self._cluster.place_of(write)
                 offset = transactions.write(
                     self._instance, self._epoch, partition, write, timestamp

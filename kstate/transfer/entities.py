@@ -47,7 +47,7 @@ class Entities:
             self.snapshots.pop(key, None)
             return
         envelope, state = self._envelopes.decode(value)
-        kept = [state, *(each.reply for each in envelope.recent.values())]
+        kept = [state, *(reply for _, _, reply in envelope.recent.values())]
         if any(each is not None and each[:1] == REGISTERED for each in kept):
             raise registered(f"the snapshot of {key.decode(errors='replace')!r}")
         self.snapshots[key] = Known(envelope.seq, envelope.removed, record.offset)

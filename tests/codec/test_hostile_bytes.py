@@ -42,7 +42,7 @@ from hypothesis import strategies as st
 from kstate.codec.decoders import FAULTS
 from kstate.codec.generic import decode_datum
 from kstate.codec.wire import zigzag
-from kstate.core.messages import Recent, Snapshot
+from kstate.core.messages import Snapshot
 from kstate.errors import BadCommand, DecodeError
 
 fuzzed = settings(
@@ -76,9 +76,7 @@ def _reply(command: type) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any
 
 
 accounts = st.builds(Account, st.integers(0, 2**40), st.lists(lines, max_size=4).map(tuple))
-recents = st.builds(
-    Recent, st.integers(1, 99), st.integers(0, 2**41), st.none() | st.binary(max_size=9)
-)
+recents = st.tuples(st.integers(1, 99), st.integers(0, 2**41), st.none() | st.binary(max_size=9))
 snapshots = st.builds(
     lambda seq, state, recent: Snapshot(seq, state, 1, seq + 5, 1_700_000_000_000, False, recent),
     st.integers(1, 2**40),

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from kstate.codec.book import Book
 from kstate.codec.snapshots import SNAPSHOT_SCHEMA, encode_envelope
 from kstate.codec.writers import header
-from kstate.core.messages import Recent, Snapshot
+from kstate.core.messages import Snapshot
 from kstate.errors import DecodeError, EncodeError
 
 CODEC = bank_codec()
 longs = st.integers(-(2**63), 2**63 - 1)
-recents = st.builds(Recent, longs, longs, st.none() | st.binary(max_size=20))
+recents = st.tuples(longs, longs, st.none() | st.binary(max_size=20))
 snapshots = st.builds(
     Snapshot,
     seq=longs,
@@ -36,7 +36,7 @@ def snapshot(**changes: Any) -> Snapshot:
     fields: dict[str, Any] = {
         "seq": 7, "state": Account(5), "version": 3, "journal_offset": 1000,
         "at": 1_700_000_000_000, "deleted": False,
-        "recent": {bytes(range(16)): Recent(6, 5, b"r"), bytes(16): Recent(7, 6, None)},
+        "recent": {bytes(range(16)): (6, 5, b"r"), bytes(16): (7, 6, None)},
     }  # fmt: skip
     return Snapshot(**{**fields, **changes})
 
@@ -91,9 +91,9 @@ def test_a_deleted_entity_has_no_state() -> None:
 
 
 def test_an_empty_reply_and_one_that_was_not_kept_are_told_apart() -> None:
-    value = snapshot(recent={bytes(16): Recent(1, 2, b""), b"x" * 16: Recent(1, 2, None)})
+    value = snapshot(recent={bytes(16): (1, 2, b""), b"x" * 16: (1, 2, None)})
     again = CODEC.decode_snapshot(CODEC.encode_snapshot(value))
-    assert [entry.reply for entry in again.recent.values()] == [b"", None]
+    assert [reply for _, _, reply in again.recent.values()] == [b"", None]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_an_empty_reply_and_one_that_was_not_kept_are_told_apart() -> None:
     [
         {"seq": "7"}, {"seq": 2**63}, {"version": 2**31}, {"version": True}, {"at": 1.5},
         {"journal_offset": None}, {"deleted": 1}, {"state": Deposited(1)}, {"state": None},
-        {"recent": {b"short": Recent(1, 2, None)}}, {"recent": {"x" * 16: Recent(1, 2, None)}},
-        {"recent": {bytes(16): Recent(1, 2, "r")}}, {"recent": {bytes(16): Recent(1, None, b"r")}},
+        {"recent": {b"short": (1, 2, None)}}, {"recent": {"x" * 16: (1, 2, None)}},
+        {"recent": {bytes(16): (1, 2, "r")}}, {"recent": {bytes(16): (1, None, b"r")}},
     ],
 )  # fmt: skip
 def test_an_envelope_that_would_not_read_back_is_refused(changes: dict[str, Any]) -> None:

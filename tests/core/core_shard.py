@@ -13,7 +13,7 @@ from kstate.core.context import Machine
 from kstate.core.entity import Entity
 from kstate.core.envelope import hash_command_id
 from kstate.core.letters import failed_key
-from kstate.core.messages import Deleted, Headers, Progress, Recent, Record, Write
+from kstate.core.messages import Deleted, Headers, Progress, Recent, Record, Write, WriteRow
 from kstate.core.outgoing import Outgoing
 from kstate.core.policy import Policy
 from kstate.core.replay import Replay
@@ -41,14 +41,16 @@ class ListLog:
         self.ends[write.topic] = offset + 1
         return offset
 
-    def commit(self, writes: Sequence[Write], progress: Progress) -> Mapping[tuple[str, int], int]:
+    def commit(
+        self, writes: Sequence[WriteRow], progress: Progress
+    ) -> Mapping[tuple[str, int], int]:
         for write in writes:
-            self.append(write)
+            self.append(Write._make(write))
         metadata = progress.metadata("someone")
         parsed = Progress.parse(progress.offset, metadata)
         assert parsed is not None
         self.progress = parsed[0]
-        touched = {write.topic for write in writes}
+        touched = {topic for topic, *_ in writes}
         bounds = {(topic, 0): self.ends[topic] for topic in touched}
         for topic in touched - {self.topics.commands}:
             self.ends[topic] += 1

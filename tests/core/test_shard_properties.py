@@ -121,8 +121,9 @@ class Life:
                 found = self.bench.recall(shard, key, command_id, now)
                 assert (expected is None) == (found is None), (key, command_id)
                 if expected is not None and found is not None:
-                    assert (found.seq, found.at) == (expected.seq, expected.at)
-                    assert self.bench._text(found.reply) == expected.reply
+                    seq, at, reply = found
+                    assert (seq, at) == (expected.seq, expected.at)
+                    assert self.bench._text(reply) == expected.reply
 
 
 def same_records(bench: Bench, model: Model) -> None:

@@ -51,7 +51,7 @@ def test_the_snapshot_shrinks_to_the_seq_and_what_is_gone(world: World) -> None:
     found = world.snapshot(Counter, "a")
     assert (found.seq, found.state, found.deleted) == (3, None, True)
     assert (found.removed, found.erased) == (3, 3)
-    assert [recent.seq for recent in found.recent.values()] == [3]  # that of the erasure itself
+    assert [seq for seq, _, _ in found.recent.values()] == [3]  # that of the erasure itself
 
 
 def test_what_never_was_needs_no_erasure(world: World) -> None:

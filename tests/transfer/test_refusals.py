@@ -170,9 +170,8 @@ def test_snapshots_that_need_a_schema_registry_are_refused(
     copies: Copies, bank: World, where: str
 ) -> None:
     from kstate.codec.snapshots import encode_envelope
-    from kstate.core.messages import Recent
 
-    recent = {b"1" * 16: Recent(1, 0, b"\0\0\0\0\7x")} if where == "reply" else {}
+    recent = {b"1" * 16: (1, 0, b"\0\0\0\0\7x")} if where == "reply" else {}
     envelope = Snapshot(1, None, 1, 0, 0, where == "reply", recent)
     value = encode_envelope(envelope, b"\0\0\0\0\7x" if where == "state" else None)
     topic = bank.topics(Bank).snapshots
