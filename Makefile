@@ -15,7 +15,7 @@ LOG ?=
 # goes past Python, and is to be seen.
 JOBS ?= 4
 
-.PHONY: help setup demo demo-kafka test lint format bench bench-kafka bench-takeover bench-entities bench-generations bench-decoding bench-queries crash-kafka projection-kills chaos simulate planted image clean
+.PHONY: help setup demo demo-kafka test lint format bench bench-embedded bench-kafka bench-takeover bench-entities bench-generations bench-decoding bench-queries crash-kafka projection-kills chaos simulate planted image clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,14 +50,16 @@ format: $(STAMP) ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## what a command costs on the embedded log, in microseconds
+bench: bench-embedded bench-kafka bench-takeover ## what a command costs, and a takeover: the next three, some 15 minutes
+
+bench-embedded: $(STAMP) ## what a command costs on the embedded log, in microseconds
 	$(BIN)/python -m benchmarks.embedded
 
 bench-kafka: $(STAMP) ## kstate beside a bare loop on Kafka
 	$(BIN)/python -m benchmarks.kafka
 
 bench-takeover: $(STAMP) ## how soon a partition that is taken over answers, on Kafka
-	$(BIN)/python -m benchmarks.takeover
+	$(BIN)/python -m benchmarks.takeover --events 2000000 --store sqlitedict rocksdb
 
 bench-entities: $(STAMP) ## a million entities, few of them in memory, on Kafka
 	$(BIN)/python -m benchmarks.entities

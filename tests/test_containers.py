@@ -114,7 +114,7 @@ def test_the_first_stage_has_what_the_wheel_is_made_of() -> None:
 
 def test_extras_of_the_image_are_extras_of_the_package() -> None:
     (comment,) = re.findall(r"^# extras of pyproject.toml.*: (.*)$", DOCKERFILE, re.M)
-    assert set(comment.split(", ")) == set(PROJECT["optional-dependencies"]) - {"test"}
+    assert set(comment.split(", ")) == set(PROJECT["optional-dependencies"]) - {"bench", "test"}
 
 
 def test_both_stages_have_one_python_that_the_package_supports() -> None:
