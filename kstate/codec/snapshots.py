@@ -143,11 +143,15 @@ class Envelopes:
                 deleted=fields["deleted"], recent=recent,
                 removed=fields.get("removed", 0), erased=fields.get("erased", 0),
             )  # fmt: skip
+            if value[:HEADER_BYTES] not in _HEADS:
+                encode_envelope(envelope, fields["state"])  # its types are what its schema says
             return envelope, fields["state"]
         except FAULTS as error:
             raise DecodeError(f"this is no snapshot: {malformed(error)}") from error
         except KeyError as error:
             raise DecodeError(f"this snapshot's schema has no field {error}") from error
+        except (TypeError, AttributeError, EncodeError) as error:
+            raise DecodeError(f"this snapshot's schema has other types: {error}") from error
 
     def version(self, value: bytes | None) -> int:
         """Only the version: the second field; raises `DecodeError`."""

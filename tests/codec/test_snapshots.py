@@ -66,6 +66,30 @@ def test_the_type_of_the_state_is_told_although_no_code_reads_it() -> None:
         codec.decode_snapshot(data)
 
 
+def with_field(name: str, kind: Any) -> Any:
+    """The envelope's schema with another type of one field."""
+    fields = [each for each in SNAPSHOT_SCHEMA["fields"] if each["name"] != name]
+    return {**SNAPSHOT_SCHEMA, "fields": [*fields, {"name": name, "type": kind}]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "fixed", "name": "kstate.Snapshot", "size": 0},
+        {"type": "enum", "name": "kstate.Snapshot", "symbols": ["A"]},
+        with_field("seq", "string"),
+        with_field("recent", "long"),
+        with_field("state", "long"),
+    ],
+)
+def test_an_envelope_of_other_types_is_no_snapshot(schema: Any) -> None:
+    codec = bank_codec(Book())
+    codec.book.meet(schema, "snapshot", "Snapshot")
+    for size in range(40):
+        with pytest.raises(DecodeError, match="snapshot"):
+            codec.decode_snapshot(header(schema) + bytes(size))
+
+
 @pytest.mark.parametrize("data", [b"", b"garbled", CODEC.encode_snapshot(snapshot())[:-9]])
 def test_what_is_no_snapshot_has_no_type(data: bytes) -> None:
     assert CODEC.state_type(data) is None
