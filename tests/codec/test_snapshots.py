@@ -97,7 +97,8 @@ def test_what_is_no_snapshot_has_no_type(data: bytes) -> None:
 
 def test_fastavro_writes_the_same_envelope() -> None:
     value = snapshot()
-    recent = [{"id": key, **entry._asdict()} for key, entry in value.recent.items()]
+    names = ("id", "seq", "at", "reply")
+    recent = [dict(zip(names, (key, *kept), strict=True)) for key, kept in value.recent.items()]
     datum = {
         "seq": 7, "version": 3, "journal_offset": 1000, "at": 1_700_000_000_000, "deleted": False,
         "state": CODEC.encode_state(Account(5)), "recent": recent,
