@@ -128,10 +128,11 @@ class _Maker:
             case "enum":
                 return self.one_of(schema["symbols"])
             case "array":
-                return self.collection(depth, lambda: [self.value(schema["items"], depth)], [])
+                inner = schema["items"]
+                return self.collection(depth, inner, lambda: [self.value(inner, depth)], [])
             case "map":
                 inner = schema["values"]
-                return self.collection(depth, lambda: {"key": self.value(inner, depth)}, {})
+                return self.collection(depth, inner, lambda: {"key": self.value(inner, depth)}, {})
         if kind == "string" and logical is None and self.name in self.words:
             return self.one_of(self.words[self.name])
         return self.one_of(_LOGICAL.get(logical or "", _PLAIN.get(kind, [None])), schema)
@@ -145,8 +146,10 @@ class _Maker:
         chosen = options[self.number % len(options)]
         return chosen(schema) if callable(chosen) else chosen
 
-    def collection(self, depth: int, full: Make, empty: Any) -> Any:
+    def collection(self, depth: int, inner: Any, full: Make, empty: Any) -> Any:
         self.choices = max(self.choices, 2)
+        if self.heights.of(inner) is None:
+            return empty
         return empty if self.number % 2 or depth > MAX_NESTED else full()
 
     def union(self, branches: Sequence[Any], depth: int) -> Any:

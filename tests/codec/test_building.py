@@ -118,6 +118,9 @@ def test_there_is_no_made_up_data_of_a_type_that_would_be_without_end_or_bound()
     chain = record("T", *(record(f"C{n}", f"C{n - 1}" if n else "long") for n in range(900)))
     for schema in (record("N", "N"), doubled, chain):
         assert samples(parse(schema)) == []
+    endless = record("N", [record("M", ["N", "M"]), "N"])
+    of_none = samples(parse(record("T", {"type": "array", "items": endless})))
+    assert of_none == [{"f0": []}] * 2
 
 
 @dataclass(frozen=True)
