@@ -23,6 +23,7 @@ FAULTS = (
     "away in a standby",
     "commands deleted",
     "compacted",
+    "dead letters removed",
     "end delayed in a commit",
     "erased",
     "events removed",
