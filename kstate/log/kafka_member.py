@@ -6,6 +6,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from operator import itemgetter
 from typing import Any
 
@@ -27,8 +28,9 @@ from kstate.log.kafka_transaction import Transactions
 from kstate.log.kafka_twins import has_namesake
 from kstate.log.port import Assignment, Committed, Polled
 
-COMMITTED_S = 0.5
-"""How long to wait for stable offsets at a time: an open transaction holds them back."""
+COMMITTED_S = (0.5, *[0.05] * 39)
+"""How long to wait for stable offsets, try by try: an open transaction may hold them back, while
+the worker's other partitions wait."""
 PROBE_S = 1.0
 SILENCE_S = 5.0
 """After how long without a message the brokers are asked whether they are there."""
@@ -58,9 +60,8 @@ PartitionsOf = Callable[[str], int]
 class KafkaMember:
     """See `kstate.log.port.Member`.
 
-    The callbacks of a rebalance run inside `poll` alone, where no transaction is open, and do
-    nothing but note what was gained and lost.
-    """
+    Callbacks of a rebalance run inside `poll` alone, with no transaction open, and note what they
+    are told: no more."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class KafkaMember:
         self._taken = {} if taken is None else taken
         self._limit = max_record_bytes
         self._partitions_of = partitions_of
+        self._waits = cycle(COMMITTED_S)
         self._numbers = 0
         self._owned: dict[int, Assignment] = {}
         self._started: set[int] = set()
@@ -265,14 +267,14 @@ class KafkaMember:
         """See the port."""
         place = TopicPartition(self._topic, partition)
         try:
-            (found,) = self._consumer.committed([place], timeout=COMMITTED_S)
+            (found,) = self._consumer.committed([place], timeout=next(self._waits))
         except KafkaException as error:
             raise translate(error, f"the offset of {self._topic}:{partition}") from error
         if found.error is not None:
             raise translate(found.error, f"the offset of {self._topic}:{partition}")
-        if found.offset == _NO_OFFSET:
-            return None
-        return Committed(found.offset, found.metadata or "")
+        self._waits = cycle(COMMITTED_S)
+        none = found.offset == _NO_OFFSET
+        return None if none else Committed(found.offset, found.metadata or "")
 
     # -- writing -----------------------------------------------------------------------------
 
