@@ -68,10 +68,10 @@ def test_of_its_own_batch_it_takes_those_before_it_alone() -> None:
 def test_letters_wait_for_the_end_of_the_batch_lest_they_be_written_ahead() -> None:
     bench = Bench()
     bench.shard.step(bench.put(FAIL), 0)
-    written = {each.topic for each in bench.shard.batch.take_writes()}
+    written = {each[0] for each in bench.shard.batch.take_writes()}
     assert bench.topics.dead_letters not in written
     bench.shard.close(0)
-    assert [each.topic for each in bench.shard.batch.writes] == [bench.topics.dead_letters]
+    assert [each[0] for each in bench.shard.batch.writes] == [bench.topics.dead_letters]
 
 
 def test_what_fails_while_a_long_erasure_goes_on_stays() -> None:
