@@ -34,7 +34,7 @@ from sim_plan import plan_of
 from simulate import simulate
 
 import kstate.core.runner
-from kstate.core.messages import Record
+from kstate.core.messages import Record, Write
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import parse_event_key
@@ -112,9 +112,9 @@ def a_reply_before_the_commit() -> Iterator[None]:
     def commit(self: Worker, member: Any, writes: Sequence[Any], progress: Any) -> float:
         producer = self._log.producer()
         for write in writes:
-            if write.topic == self._topics.replies:
-                producer.send(write)
-        rest = [write for write in writes if write.topic != self._topics.replies]
+            if write[0] == self._topics.replies:
+                producer.send(Write(*write))
+        rest = [write for write in writes if write[0] != self._topics.replies]
         return real(self, member, rest, progress)
 
     with broken(Worker, "_commit", commit):

@@ -8,6 +8,7 @@ from typing import Any
 from planting import broken, plant
 
 from kstate.core.erasure import Erasure
+from kstate.core.messages import Write
 from kstate.core.removal import Removal
 from kstate.runtime.dead_letters import DeadLetters
 from kstate.runtime.snapshots import Snapshots
@@ -20,9 +21,9 @@ def a_tombstone_before_its_snapshot_is_committed() -> Iterator[None]:
 
     def commit(self: Worker, member: Any, writes: Sequence[Any], progress: Any) -> float:
         producer = self._log.producer()
-        gone = [each for each in writes if each.topic == self._topics.journal and not each.value]
+        gone = [each for each in writes if each[0] == self._topics.journal and not each[3]]
         for tombstone in gone:
-            producer.send(tombstone)
+            producer.send(Write(*tombstone))
         rest = [write for write in writes if write not in gone]
         return real(self, member, rest, progress)
 
