@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from kstate import EventAdapter, SnapshotAdapter, Stored
@@ -15,6 +17,12 @@ from kstate.codec.port import SchemaRecord
 from kstate.codec.writers import fingerprint
 from kstate.errors import SchemaError
 
+fuzzed = settings(
+    # KSTATE_TEST_FUZZ=1000 looks for longer
+    max_examples=int(os.environ.get("KSTATE_TEST_FUZZ", "30")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 PATIENCE_S = 20
 """What may be done with one schema takes milliseconds; a machine may be busy."""
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from codec_samples import Account, Deposit, Deposited, Money, Order, Three, definition, everything
-from hostile_schemas import hostile_schemas, in_time
-from hypothesis import HealthCheck, given, settings
+from hostile_schemas import fuzzed, hostile_schemas, in_time
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kstate.codec.book import Book
@@ -21,11 +21,6 @@ from kstate.codec.snapshots import encode_envelope
 from kstate.core.messages import Snapshot
 from kstate.errors import BadCommand, DecodeError
 
-fuzzed = settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 Read = Callable[[bytes], Any]
 
 

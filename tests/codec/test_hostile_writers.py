@@ -13,6 +13,7 @@ from hostile_schemas import (
     AsItIs,
     StateAsItIs,
     doubled,
+    fuzzed,
     hostile_schemas,
     in_time,
     junk,
@@ -20,7 +21,7 @@ from hostile_schemas import (
     published,
     record,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kstate.codec.book import Book
@@ -33,11 +34,6 @@ from kstate.codec.writers import header
 from kstate.core.messages import Snapshot
 from kstate.errors import BadCommand, DecodeError, SchemaError
 
-fuzzed = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 ADAPTED: dict[str, Any] = {"adapters": (AsItIs(),), "snapshot_adapters": (StateAsItIs(),)}
 FIXED = {"type": "fixed", "name": "F", "size": 2**31 - 1}
 KNOWN: dict[str, Any] = {
