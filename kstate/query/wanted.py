@@ -104,10 +104,12 @@ def wanted_of(selection: Selection) -> Wanted:
 
 
 def _stored_as(event_type: EventType) -> tuple[str, ...]:
-    """The names an event may be stored under: its class's, and its former ones."""
+    """The names an event may be stored under: its class's, and its former ones, which its schema may
+    give a namespace."""
     if isinstance(event_type, str):
         return (event_type,)
-    return (event_type.__name__, *getattr(event_type, "avro_aliases", ()))
+    former = (each.rpartition(".")[2] for each in getattr(event_type, "avro_aliases", ()))
+    return (event_type.__name__, *former)
 
 
 def _names(given: Iterable[str], what: str) -> frozenset[bytes]:
