@@ -104,8 +104,8 @@ def wanted_of(selection: Selection) -> Wanted:
 
 
 def _stored_as(event_type: EventType) -> tuple[str, ...]:
-    """The names an event may be stored under: its class's, and its former ones, which its schema may
-    give a namespace."""
+    """The names an event may be stored under: its class's, and its former ones, to which a schema
+    may give a namespace."""
     if isinstance(event_type, str):
         return (event_type,)
     former = (each.rpartition(".")[2] for each in getattr(event_type, "avro_aliases", ()))
