@@ -109,6 +109,11 @@ class LocalRegistry:
         """Where it serves Confluent's API."""
         return _url(self._port)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and neither stopped nor ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Starts it on what it has on disk; returns when it answers."""
         output = (self._directory / "output").open("ab")

@@ -35,8 +35,8 @@ def _own() -> Iterator[LocalRegistry]:
 def own(_own: LocalRegistry) -> Iterator[LocalRegistry]:
     """A registry that a test may end and start again; it runs before each test."""
     yield _own
-    _own.stop()
-    _own.start()
+    if not _own.running:
+        _own.start()
 
 
 @pytest.fixture
