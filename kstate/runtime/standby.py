@@ -96,7 +96,7 @@ class Standby:
     def release(self, number: int) -> PartitionStore | None:
         """Hands a partition's store over, with all that was followed so far; None without one."""
         self._given_up.discard(number)
-        followed = self._followed.pop(number, None)
+        followed = self._unfollow(number)
         if followed is None:
             return self._stores.pop(number, None)
         try:
@@ -113,10 +113,15 @@ class Standby:
                 store.close()
         self._drop_reader()
 
+    def _unfollow(self, number: int) -> _Followed | None:
+        # when it is followed again, its store is elsewhere than the reader
+        self._assigned.discard(number)
+        return self._followed.pop(number, None)
+
     def _give_up(self, number: int, error: Exception) -> None:
         """Follows a partition no longer; its next owner begins with what its store has."""
         logger.warning("%s:%d is followed no longer: %s", self._topic, number, error)
-        followed = self._followed.pop(number, None)
+        followed = self._unfollow(number)
         store = followed.store if followed is not None else self._stores.pop(number, None)
         self._given_up.add(number)
         if store is not None:

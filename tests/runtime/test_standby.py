@@ -225,6 +225,26 @@ def test_a_store_holds_what_its_checkpoint_says_after_every_slice(
     assert len(offsets) > 1
 
 
+def test_a_store_that_was_emptied_while_it_was_away_is_filled_from_the_start(
+    world: World, spares: list[Spare]
+) -> None:
+    world.run(Counter, partitions=1, max_tail=20, batch_records=10)
+    add(world, 10, ids=10)
+    add(world, 60, ids=1)  # so that the others have their snapshots
+    spares.append(spare := Spare(world))
+    spare.follow()
+    standby = spare.partitions._standby
+    store = standby.release(0)
+    assert store is not None
+    store.clear()  # as a takeover does that cannot use it, and then loses the partition
+    standby.adopt(0, store)
+    add(world, 30, ids=1)
+    spare.follow()
+    checkpoint = store.checkpoint()
+    assert checkpoint is not None
+    assert dict(store.items()) == held(world, checkpoint.snapshots_offset)
+
+
 def test_a_snapshot_that_is_deleted_leaves_the_store(world: World, spares: list[Spare]) -> None:
     world.run(Counter, partitions=1, max_tail=20, batch_records=10)
     add(world, 100)
