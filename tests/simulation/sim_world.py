@@ -243,11 +243,12 @@ class World:
 
         Without offsets the newest event tells where to go on.  A duplicate behind it would run
         again when its original has left the window, as `docs/guarantees.md` says; and commands
-        behind it that retention has deleted would be taken for lost.
+        behind it that retention has deleted would be taken for lost.  (The reply of a `Put` may be
+        beyond 64 bits, so that it leaves no event; that of a `Recite` never is.)
         """
-        for number, kind in ((2_000, "Put"), (2_100, "Look"))[: 1 + looks]:
+        for number, kind in ((2_000, "Recite"), (2_100, "Look"))[: 1 + looks]:
             for index, key in enumerate(("f", "a", "b")):
-                fields = {"n": 1} if kind == "Put" else {}
+                fields = {"n": 1} if kind == "Recite" else {}
                 self.client.send(Action(number + index, kind, key, fields, asks=kind == "Look"))
             self.settle()
 
