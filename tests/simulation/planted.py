@@ -51,6 +51,7 @@ MAX_SEEDS = 1_000
 """Within which each must be found."""
 
 BEGIN = {
+    "a partition that is followed again is read on from where it was left": 1001,
     "a generation of minus one is sent": 160,
     "a standby takes what is not committed yet for read": 235,
     "the ends are taken before the progress is known": 305,

@@ -66,3 +66,12 @@ def a_standby_takes_what_is_not_committed_yet_for_read() -> Iterator[None]:
 def a_standby_trusts_a_store_however_old_it_is() -> Iterator[None]:
     with _otherwise(lambda snapshots: change(snapshots, _tombstone_age_ms=10**15)):
         yield
+
+
+@plant(
+    "local_stores_are_not_behind_what_they_say",
+    where=lambda plan: plan.settings.standby != "0",
+)
+def a_partition_that_is_followed_again_is_read_on_from_where_it_was_left() -> Iterator[None]:
+    with broken(Standby, "_unfollow", lambda self, number: self._followed.pop(number, None)):
+        yield
