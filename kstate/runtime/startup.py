@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from kstate.log.port import Log
 from kstate.runtime.schema_topic import FORMAT, SchemaTopic
 from kstate.runtime.topic_check import (
     TOMBSTONE_AGE_MS,
+    Survey,
     created_anew,
     narrow,
     refuse,
@@ -21,6 +23,10 @@ from kstate.runtime.topic_check import (
     weak_lines,
     without_meta,
 )
+
+SEEN_S = 10.0
+"""How long the brokers may take to know a topic that was created."""
+LOOK_S = 0.05
 
 logger = logging.getLogger("kstate.worker")
 
@@ -50,13 +56,23 @@ def prepare_topics(log: Log, topics: Topics, partitions: int | None, new: int) -
         log.create_topics(found.missing)
         for line in created_anew(topics, found):
             logger.warning("%s", line)
-        found = survey(log, topics, partitions, new, meta=False)
-        refuse(found.findings)
+        found = _seen(log, topics, partitions, new)
     if found.missing:
         raise TopicError(f"the topic {found.missing[0].name} could not be created")
     for line in weak_lines(found.findings):
         logger.warning("%s", line)
     return found.partitions
+
+
+def _seen(log: Log, topics: Topics, partitions: int | None, new: int) -> Survey:
+    """The topics once those that were just created are told: brokers learn of them one by one."""
+    deadline = time.monotonic() + SEEN_S
+    while True:
+        found = survey(log, topics, partitions, new, meta=False)
+        refuse(found.findings)
+        if not found.missing or time.monotonic() > deadline:
+            return found
+        time.sleep(LOOK_S)
 
 
 def warn_of(log: Log) -> None:

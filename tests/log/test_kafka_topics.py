@@ -291,7 +291,9 @@ def test_dead_letters_that_take_less_than_the_commands_are_refused(
     on_kafka: World, cluster: Cluster
 ) -> None:
     topics = on_kafka.topics(Book)
-    cluster.create(topics.dead_letters, max_message_bytes=str(NARROW))
+    cluster.create(
+        topics.dead_letters, cleanup_policy="compact,delete", max_message_bytes=str(NARROW)
+    )
     with pytest.raises(TopicError, match=f"{topics.dead_letters} takes records up to"):
         on_kafka.run(Book, partitions=1)
 

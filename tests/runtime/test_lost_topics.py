@@ -16,7 +16,7 @@ from world import World
 from kstate.core.messages import Write
 from kstate.errors import LogError, LogUnavailable, TopicError
 from kstate.log.embedded import EmbeddedLog
-from kstate.log.port import TopicInfo
+from kstate.log.port import TopicInfo, TopicSpec
 from kstate.runtime.schema_topic import META_KEY, SchemaTopic
 from kstate.runtime.startup import meta_of, prepare_schemas, prepare_topics
 from kstate.runtime.topic_check import survey, topic_specs
@@ -291,6 +291,51 @@ def test_a_log_that_is_away_is_not_taken_for_an_empty_one(world: World) -> None:
         with pytest.raises(LogUnavailable):
             prepare_topics(guarded, world.topics(Counter), 1, 1)
     assert there(world) == set(named(world, ["commands"]))
+
+
+# -- brokers that learn of a topic one by one ------------------------------------------------------
+
+
+class LateEverywhere:
+    """A log of which another broker answers a few times after each creation."""
+
+    def __init__(self, log: EmbeddedLog, late: int) -> None:
+        self._log = log
+        self._late = late
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        self._looks = self._late
+        self._log.create_topics(specs)
+
+    def topics(self, names: Iterable[str] | None = None) -> Mapping[str, TopicInfo]:
+        found = dict(self._log.topics(names))
+        if self._looks:
+            self._looks -= 1
+            found.pop(next(iter(found)), None)
+        return found
+
+
+def test_topics_that_were_created_are_waited_for_until_every_broker_knows_them(
+    world: World,
+) -> None:
+    with opened(world) as log:
+        late: Any = LateEverywhere(log, 5)
+        assert prepare_topics(late, world.topics(Counter), 2, 1) == 2
+        assert late._looks == 0
+
+
+def test_topics_that_nobody_tells_of_are_not_waited_for_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kstate.runtime.startup.SEEN_S", 0.2)
+    with opened(world) as log:
+        late: Any = LateEverywhere(log, 1_000_000)
+        with pytest.raises(TopicError, match="could not be created"):
+            prepare_topics(late, world.topics(Counter), 2, 1)
 
 
 # -- what it costs ---------------------------------------------------------------------------------
