@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from kstate.core.messages import Write
+from kstate.core.messages import WriteRow
 from kstate.log.port import Chunk, Committed, Log, Member, Polled, Reader
 
 
@@ -23,13 +23,13 @@ class Watch:
         self._open = set(partitions)
         self._topic = replies
 
-    def answer(self, partitions: Iterable[int], writes: Sequence[Write]) -> None:
+    def answer(self, partitions: Iterable[int], writes: Sequence[WriteRow]) -> None:
         """Takes note of a commit with commands of these partitions, which just ended."""
         now = time.perf_counter()
         for partition in partitions:
             self.answered.setdefault(partition, now)
             self._open.discard(partition)
-        self.replies += (w.value or b"" for w in writes if w.topic == self._topic)
+        self.replies += (w[3] or b"" for w in writes if w[0] == self._topic)
         if not self._open:
             self.answered_all()
 
@@ -58,7 +58,7 @@ class WatchingMember:
         self._member.start(partition, offset)
 
     def commit(
-        self, writes: Sequence[Write], progress: Mapping[int, Committed]
+        self, writes: Sequence[WriteRow], progress: Mapping[int, Committed]
     ) -> Mapping[tuple[str, int], int]:
         """Commits; a recovery's own commits have no commands."""
         ends = self._member.commit(writes, progress)

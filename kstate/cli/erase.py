@@ -71,7 +71,7 @@ def erase(
     timeout: float,
     as_jsons: bool,
 ) -> None:
-    """Erase an entity: its state, its events, its snapshots, its dead letters.
+    """Erase an entity: its state, and all that led to it.
 
     The worker that owns the entity writes a tombstone for each of its events and of its commands
     that failed, and replaces its snapshot; the entity begins anew. Then it is told what the log

@@ -31,7 +31,7 @@ COMMANDS = {
     ),
     "erase": (
         "kstate.cli.erase:erase",
-        "Erase an entity: its state, its events, its snapshots, its dead letters.",
+        "Erase an entity: its state, and all that led to it.",
     ),
     "health": ("kstate.cli.health:health", "Ask whether workers are at work on this machine."),
     "import": (

@@ -63,7 +63,7 @@ class Runner:
     ) -> None:
         self.publish = False  # whether anyone subscribes to committed events
         self._removal = removal
-        self._erasure = Erasure(self, machine, outgoing, removal, letters)
+        self._letters = letters
         self._machine = machine
         self._partition = partition
         self._outgoing = outgoing
@@ -247,12 +247,14 @@ class Runner:
         hashed: bytes,
         command: Erase,
     ) -> None:
-        letters = self._erasure.letters_of(record, command)
+        # not kept: a circle of the two would keep what looks for letters, and the log with it
+        erasure = Erasure(self, self._machine, self._outgoing, self._removal, self._letters)
+        letters = erasure.letters_of(record, command)
         try:
-            self._erasure.run(batch, record, envelope, staged, hashed, command)
+            erasure.run(batch, record, envelope, staged, hashed, command)
         except BaseException as error:  # ``init`` is the user's
             raise Failed(error) from error
-        self._erasure.remove_letters(batch, record, command, letters)
+        erasure.remove_letters(batch, record, command, letters)
 
     def answer(
         self,

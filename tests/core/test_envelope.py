@@ -47,17 +47,17 @@ def test_an_empty_reply_to_asks_for_nothing() -> None:
 
 
 def test_a_command_id_of_256_bytes_is_taken_and_one_of_257_refused() -> None:
-    envelope(("command-id", b"x" * MAX_COMMAND_ID_BYTES)).check()
+    envelope(("command-id", b"x" * MAX_COMMAND_ID_BYTES)).identify()
     too_long = envelope(("command-id", b"x" * (MAX_COMMAND_ID_BYTES + 1)))
     with pytest.raises(BadCommand, match="257 bytes") as refused:
-        too_long.check()
+        too_long.identify()
     assert refused.value.code == "bad-header"
     assert len(too_long.command_id) == MAX_COMMAND_ID_BYTES  # short enough to be replied to
 
 
 def test_a_command_id_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(BadCommand, match="not UTF-8"):
-        envelope(("command-id", b"\xff")).check()
+        envelope(("command-id", b"\xff")).identify()
 
 
 @pytest.mark.parametrize(("text", "number"), [(b"0", 0), (b"7", 7), (b"9" * 18, 10**18 - 1)])

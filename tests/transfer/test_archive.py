@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kstate.codec.book import Book
 from kstate.codec.port import SchemaRecord
 from kstate.codec.snapshots import Envelopes, encode_envelope
-from kstate.core.messages import UNREADABLE_HEADERS, Recent, Record, Snapshot
+from kstate.core.messages import UNREADABLE_HEADERS, Record, Snapshot
 from kstate.core.topics import event_key
 from kstate.errors import ArchiveError, JournalError
 from kstate.transfer.entities import Entities, unbound
@@ -53,7 +53,7 @@ ENVELOPES = st.builds(
     deleted=st.booleans(),
     recent=st.dictionaries(
         st.binary(min_size=16, max_size=16),
-        st.builds(Recent, INT64, INT64, st.none() | st.binary(max_size=20)),
+        st.tuples(INT64, INT64, st.none() | st.binary(max_size=20)),
         max_size=3,
     ),
     removed=st.integers(0, 2**63 - 1),
