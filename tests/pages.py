@@ -144,8 +144,11 @@ def check_types(found: Sequence[Block], directory: Path) -> None:
             names.add(name[1])
             (directory / name[1]).write_text(text)
     assert names
+    # one cache for all pages: what is kstate's own is looked at once
+    cache = f"--cache-dir={ROOT / '.mypy_cache' / 'pages'}"
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", cache]
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *sorted(names)],
+        [*command, *sorted(names)],
         cwd=directory,
         env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,
