@@ -338,8 +338,10 @@ class Worker:
             if room <= 0 or monotonic() > deadline:
                 break
             if count % ahead == 0:
+                writes: list[WriteRow] = []
                 for each in shards.values():
-                    member.write_ahead(each.batch.take_writes())
+                    writes += each.batch.take_writes()
+                member.write_ahead(writes)
         return set(shards)
 
     def _rebuild(self, partition: int, error: Cause) -> None:
