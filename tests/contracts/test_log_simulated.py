@@ -66,7 +66,9 @@ class TestSimulatedLogWithLateMarkers(TestSimulatedLog):
     @pytest.fixture(autouse=True)
     def _cluster(self) -> None:
         delays = iter(range(10_000))
+        # each look moves the clock: while a thread is kept waiting, another one's looks are minutes
         self.cluster = Cluster(
-            delay_s=lambda where: next(delays) % 5 * 0.07 * where.startswith("t-")
+            transaction_timeout_s=600.0,
+            delay_s=lambda where: next(delays) % 5 * 0.07 * where.startswith("t-"),
         )
         self.is_away = False
