@@ -156,7 +156,7 @@ Persisted = tuple[int, Any, bytes, tuple[str, ...], type]
 """An event that a command persisted: its seq, itself, its encoding, its tags, and the type that is
 stored, which is its own unless an adapter put another in its place.
 
-A bare tuple: made for every event, a named one takes three times as long.
+A bare tuple for the same reason as `kstate.core.messages.WriteRow`.
 """
 
 
