@@ -72,7 +72,9 @@ class Asker:
         self._server = server
         self._number = 0
         self._producer: Any = Producer(settings.client_producer() | {"linger.ms": 0})
-        self._consumer: Any = Consumer(settings.reader_consumer(f"{place.prefix}asker"))
+        self._consumer: Any = Consumer(
+            settings.reader_consumer(f"{place.prefix}asker", follows=True)
+        )
         self._consumer.assign([TopicPartition(place.topics.replies, REPLY_PARTITION, 0)])
 
     def ask(self) -> float:

@@ -102,6 +102,6 @@ class WatchingLog:
         """See `kstate.log.port.Log`."""
         return WatchingMember(self._log.join(group, topic, instance), self._watch)
 
-    def reader(self) -> WatchingReader:
+    def reader(self, *, follows: bool = False) -> WatchingReader:
         """See `kstate.log.port.Log`."""
-        return WatchingReader(self._log.reader(), self._watch)
+        return WatchingReader(self._log.reader(follows=follows), self._watch)

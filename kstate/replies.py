@@ -96,7 +96,7 @@ class Replies:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._broken: KStateError | None = None
-        self._reader = log.reader()
+        self._reader = log.reader(follows=True)
         # from the end on: a reply cannot come before its command was sent
         self._reader.assign(topic, {self.partition: log.ends(topic)[self.partition].end})
         self._thread = threading.Thread(target=self._run, name=f"kstate-{topic}", daemon=True)

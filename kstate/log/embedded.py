@@ -254,8 +254,8 @@ class EmbeddedLog:
 
     # -- outside groups ----------------------------------------------------------------------
 
-    def reader(self) -> EmbeddedReader:
-        """See the port."""
+    def reader(self, *, follows: bool = False) -> EmbeddedReader:
+        """See the port; it asks a file, which tells its ends at once."""
         return EmbeddedReader(self._open())
 
     def producer(self) -> EmbeddedProducer:

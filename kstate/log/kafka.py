@@ -138,9 +138,9 @@ class KafkaLog:
         extra = {**self._extra, "batch.size": str(size)}
         return Settings(self._bootstrap, extra, self.max_record_bytes + FRAMING_BYTES)
 
-    def reader(self) -> KafkaReader:
+    def reader(self, *, follows: bool = False) -> KafkaReader:
         """See the port."""
-        return KafkaReader(self._settings, self._admin.ends)
+        return KafkaReader(self._settings, self._admin.ends, follows)
 
     def producer(self) -> KafkaProducer:
         """See the port."""

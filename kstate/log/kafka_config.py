@@ -29,6 +29,11 @@ Properties = dict[str, Any]
 DEFAULT_PORT = 9092
 TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_TIMEOUT_MS = 6_000
+FETCH_WAIT_MS = 100
+"""How long a broker keeps a question for more.  A partition that starts meanwhile waits as long."""
+END_WAIT_MS = 5
+"""The same for who reads up to an end: behind the mark of a transaction, that is told by an answer
+with nothing in it alone."""
 HEARTBEAT_MS = 500
 """How late the others may learn that a member is gone, beside the session timeout."""
 
@@ -179,10 +184,10 @@ class Settings:
             **({} if self._broker_assigns else _COOPERATIVE | {"group.instance.id": instance}),
         }
 
-    def reader_consumer(self, name: str) -> Properties:
+    def reader_consumer(self, name: str, *, follows: bool) -> Properties:
         """A consumer that belongs to no group: the group's coordinator never hears its id."""
         return {
-            **self._reading(),
+            **self._reading(FETCH_WAIT_MS if follows else END_WAIT_MS),
             "group.id": name,
             "client.id": name,
         }
@@ -192,12 +197,11 @@ class Settings:
         """KIP-848: the broker decides about assignments and sessions."""
         return self._consumer.get("group.protocol") == "consumer"
 
-    def _reading(self) -> Properties:
+    def _reading(self, fetch_wait_ms: int = FETCH_WAIT_MS) -> Properties:
         session = {} if self._broker_assigns else {"session.timeout.ms": SESSION_TIMEOUT_MS}
         return {
             **session,
-            # a partition that starts waits out the fetch under way: keep that short
-            "fetch.wait.max.ms": 100,
+            "fetch.wait.max.ms": fetch_wait_ms,
             "fetch.message.max.bytes": self._fetch_bytes,
             **self._consumer,
             "enable.auto.commit": False,

@@ -20,10 +20,11 @@ EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
 class KafkaReader:
     """See `kstate.log.port.Reader`."""
 
-    def __init__(self, settings: Settings, ends_of: EndsOf) -> None:
+    def __init__(self, settings: Settings, ends_of: EndsOf, follows: bool = False) -> None:
         self._ends_of = ends_of
+        name = f"kstate-reader-{uuid.uuid4().hex}"
         self._consumer: Consumer | None = client_of(
-            Consumer, settings.reader_consumer(f"kstate-reader-{uuid.uuid4().hex}")
+            Consumer, settings.reader_consumer(name, follows=follows)
         )
         self._known: set[str] = set()  # topics whose leaders were looked for
         self._topic = ""

@@ -334,8 +334,12 @@ class Log(Protocol):
     def join(self, group: str, topic: str, instance: str) -> Member:
         """Takes a seat in the group that processes the topic."""
 
-    def reader(self) -> Reader:
-        """A reader of committed records."""
+    def reader(self, *, follows: bool = False) -> Reader:
+        """A reader of committed records.
+
+        One that ``follows`` stands at the ends for long and waits for more, and asks less often
+        for it; others read up to an end, and are told soon that they are there.
+        """
 
     def producer(self) -> Producer:
         """A producer outside transactions."""

@@ -107,7 +107,7 @@ class Tail:
     def _begin(self) -> None:
         # not the ends: what lies in an open transaction is told when that is over
         self._positions = {p: each.stable for p, each in self._log.ends(self._topic).items()}
-        reader = self._log.reader()
+        reader = self._log.reader(follows=True)
         try:
             reader.assign(self._topic, self._positions)
         except BaseException:

@@ -20,11 +20,13 @@ from kstate.errors import DecodeError, JournalError, StoreCorrupt, TransactionAb
 from kstate.log.port import Assignment, Committed, Log, Member
 from kstate.runtime.checkpoints import Checkpoints
 from kstate.runtime.dead_letters import DeadLetters
+from kstate.runtime.readers import Readers
 from kstate.runtime.recovery import Recovery
 from kstate.runtime.snapshots import Effort, Snapshots
 from kstate.runtime.standby import Standby
 from kstate.runtime.startup import Surroundings
-from kstate.store.port import Checkpoint, PartitionStore, Store
+from kstate.runtime.tenure import Tenure
+from kstate.store.port import PartitionStore, Store
 
 NOT_REBUILT = Rebuilt()
 
@@ -32,29 +34,6 @@ Cause = UnreadableSnapshot | RebuildAsked | StoreCorrupt
 """Why a partition is recovered anew while it is owned."""
 
 logger = logging.getLogger("kstate.worker")
-
-
-class Partition:
-    """One tenure of one partition."""
-
-    def __init__(
-        self,
-        assignment: Assignment,
-        member: Member,
-        shard: Shard,
-        store: PartitionStore,
-        recovery: Recovery,
-        began: float,
-    ) -> None:
-        self.assignment = assignment
-        self.member = member
-        self.shard = shard
-        self.store = store
-        self.recovery: Recovery | None = recovery
-        self.checkpoint: Checkpoint | None = None
-        self.missing: set[bytes] = set()  # what its store has yet to get: see `Snapshots.missing`
-        self.began = began  # monotonic seconds
-        self.wiped = False  # its store was damaged and made anew
 
 
 class Partitions:
@@ -80,12 +59,13 @@ class Partitions:
         self._config = config
         self._clock = clock
         self._monotonic = monotonic
-        self._owned: dict[int, Partition] = {}
+        self._owned: dict[int, Tenure] = {}
         self._damaged: dict[int, StoreCorrupt] = {}  # found after a commit
         self._warned: set[str] = set()  # of what is wrong with snapshots
         self._writers: set[str] = set()  # found in the progress, while partitions are taken over
         self._unsigned: set[int] = set()  # ready, and another's name is in their progress
         self._waited = -1  # the partition whose recovery was tried last in vain
+        self._readers = Readers(log.reader)
         self._past = Counts()
         self.checkpoints = Checkpoints(topics.snapshots, monotonic)
         limit = config.standby_limit
@@ -101,7 +81,7 @@ class Partitions:
             monotonic,
         )
 
-    def __getitem__(self, partition: int) -> Partition:
+    def __getitem__(self, partition: int) -> Tenure:
         return self._owned[partition]
 
     def __len__(self) -> int:
@@ -169,13 +149,14 @@ class Partitions:
             self._topics,
             shard,
             snapshots,
+            self._readers,
             self._clock,
             self._monotonic,
             self._config.skip_lost,
             self._writers,
         )
         began = self._monotonic()
-        self._owned[number] = Partition(assignment, member, shard, store, recovery, began)
+        self._owned[number] = Tenure(assignment, member, shard, store, recovery, began)
 
     def _snapshots_of(
         self, number: int, store: PartitionStore, effort: Effort = "heads"
@@ -269,7 +250,9 @@ class Partitions:
                 self._begin(number, owned, recovery)
                 if recovery.unsigned:
                     self._unsigned.add(number)
-            elif recovery.held:
+            elif not recovery.held:
+                break  # it has a reader, and each further one would need another
+            else:
                 self._waited = number
             if self._monotonic() >= deadline:
                 break
@@ -278,12 +261,13 @@ class Partitions:
             self._sign(sorted(self._unsigned))
         if not self.recovering:
             self._writers.clear()
+            self._readers.close()
         return faults
 
     def _in_turn(self) -> list[int]:
         """The partitions that are not ready, beginning after the one that was waited for last.
 
-        One that reads keeps its turn until it is ready: each further one has a reader of its own.
+        One that reads keeps its turn until it is ready, or waits for what may take a while.
         """
         numbers = sorted(n for n, each in self._owned.items() if each.recovery is not None)
         return sorted(numbers, key=lambda number: number <= self._waited)
@@ -302,7 +286,7 @@ class Partitions:
         else:
             self._unsigned.clear()
 
-    def _begin(self, number: int, owned: Partition, recovery: Recovery) -> None:
+    def _begin(self, number: int, owned: Tenure, recovery: Recovery) -> None:
         owned.checkpoint = recovery.checkpoint
         owned.missing = recovery.snapshots.missing()
         self.checkpoints.known(number, max(0, recovery.snapshots.noted))
@@ -339,6 +323,7 @@ class Partitions:
         """Drops every partition."""
         for number in list(self._owned):
             self.lose(number)
+        self._readers.close()
 
     def stand_by(self, deadline: float, *, idle: bool) -> None:
         """Follows partitions of others until ``deadline`` (monotonic seconds), see `Standby`.
@@ -377,7 +362,7 @@ class Partitions:
         damaged, self._damaged = self._damaged, {}
         return damaged
 
-    def _keep(self, owned: Partition, batch: Batch, snapshots_end: int | None) -> None:
+    def _keep(self, owned: Tenure, batch: Batch, snapshots_end: int | None) -> None:
         """One commit of the local store per batch, and never before the log's."""
         assert owned.checkpoint is not None
         shard = owned.shard

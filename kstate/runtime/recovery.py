@@ -17,6 +17,8 @@ from kstate.core.shard import Shard
 from kstate.core.topics import Topics
 from kstate.errors import JournalError, LogError, LogUnavailable, TopicError
 from kstate.log.port import Committed, Log, Member, Reader
+from kstate.runtime.readers import Readers
+from kstate.runtime.silence import Silence
 from kstate.runtime.snapshots import Snapshots, unfinished
 from kstate.store.port import Checkpoint
 
@@ -26,9 +28,7 @@ TOLD_S = 5.0
 """After how long it is told that the group's progress is waited for."""
 ORPHAN_S = 0.5
 """After how long dead workers are looked for whose transactions hold back what is waited for."""
-LOOK_S = 1.0
-"""What a wait counts at most between two looks."""
-CHUNK = 2_000
+CHUNK = 500
 RENEWED_AT_ONCE = 500
 """Snapshots in one transaction, of those that are made anew."""
 WAIT_S = 0.02
@@ -37,21 +37,6 @@ logger = logging.getLogger("kstate.recovery")
 
 Clock = Callable[[], float]
 """Seconds, as `time.monotonic` or `time.time` give them."""
-
-
-class _Wait:
-    """How long nothing has come, as far as it was looked for: not while the log is away."""
-
-    def __init__(self, monotonic: Clock) -> None:
-        self._monotonic = monotonic
-        self._looked = monotonic()
-        self._seconds = 0.0
-
-    def look(self) -> float:
-        """The seconds so far."""
-        before, self._looked = self._looked, self._monotonic()
-        self._seconds += min(self._looked - before, LOOK_S)
-        return self._seconds
 
 
 class Recovery:
@@ -69,6 +54,7 @@ class Recovery:
         topics: Topics,
         shard: Shard,
         snapshots: Snapshots,
+        readers: Readers,
         clock: Clock,
         monotonic: Clock,
         skip_lost: bool,
@@ -79,6 +65,7 @@ class Recovery:
         self._topics = topics
         self._shard = shard
         self.snapshots = snapshots
+        self._readers = readers
         self._clock = clock
         self._monotonic = monotonic
         self._skip_lost = skip_lost
@@ -94,7 +81,7 @@ class Recovery:
         self._writer = ""  # of the progress, as far as it is known
         self._passed = {"", member.instance}  # of the names in the progress: to be left alone
         self.held = False
-        """Whether it has tried to learn the progress in vain: another try may take a while."""
+        """Whether it waits for what may take a while: other partitions may have their turn."""
         self.faults: list[Fault] = []  # snapshots that could not be taken
         self.records_read = 0
 
@@ -128,7 +115,7 @@ class Recovery:
             topic: self._log.ends(topic)[self._partition]
             for topic in (self._topics.snapshots, self._topics.journal)
         }
-        self._reader = self._log.reader()
+        self._reader = self._readers.take()
         snapshots, journal = ends[self._topics.snapshots], ends[self._topics.journal]
         kept = self.snapshots
         kept.usable_checkpoint(snapshots.end)
@@ -146,6 +133,8 @@ class Recovery:
             )
         start = max(low_water, journal.start)
         yield from self._read(self._topics.journal, start, journal.end, self._fold)
+        self._readers.give_back(self._reader)
+        self._reader = None
         self._replay.end()
         if self.snapshots.effort == "anew":
             yield from self._renew()
@@ -153,7 +142,7 @@ class Recovery:
 
     def _await_progress(self) -> Generator[bool, None, None]:
         """Learns the stable progress, which an open transaction may hold back."""
-        wait, look_at, tell_at = _Wait(self._monotonic), ORPHAN_S, TOLD_S
+        silence, look_at, tell_at = Silence(self._monotonic), ORPHAN_S, TOLD_S
         while True:
             try:
                 self._committed = self._member.committed(self._partition)
@@ -162,7 +151,7 @@ class Recovery:
             except LogUnavailable as error:
                 reason = error
             self.held = True
-            waited = wait.look()
+            waited = silence.look()
             if waited >= look_at:  # raises when it is the log that is away
                 look_at = waited + (0.0 if self._end_orphan() else ORPHAN_S)
             what = (
@@ -231,7 +220,7 @@ class Recovery:
             return
         assert self._reader is not None
         self._reader.assign(topic, {self._partition: start})
-        wait, look_at = _Wait(self._monotonic), ORPHAN_S
+        silence, look_at = Silence(self._monotonic), ORPHAN_S
         while True:
             chunk = self._reader.poll(CHUNK, WAIT_S)
             if chunk.records:
@@ -239,14 +228,14 @@ class Recovery:
                 use(chunk.records)
                 if chunk.records[-1].offset >= end - 1:
                     return  # without the wait for the reader to tell its end
-                wait, look_at = _Wait(self._monotonic), ORPHAN_S
+                silence, look_at, self.held = Silence(self._monotonic), ORPHAN_S, False
             # the end is where the reader stands, not a record: the last offset may hold none
             if chunk.ends.get(self._partition, -1) >= end:
                 return
-            waited = wait.look()
+            waited = silence.look()
             if waited >= look_at:
+                self.held = True
                 look_at = waited + self._look_after(topic, end, waited)
-            # while nothing comes, other partitions may go on
             if not chunk.records or self._monotonic() >= self._deadline:
                 yield False
 

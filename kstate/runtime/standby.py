@@ -193,7 +193,7 @@ class Standby:
     def _positioned(self) -> Reader:
         """The reader, on the partitions that are followed now."""
         if self._reader is None:
-            self._reader = self._log.reader()
+            self._reader = self._log.reader(follows=True)
             self._assigned = set()
         if self._assigned != self._followed.keys():
             positions = self.reached

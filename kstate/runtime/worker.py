@@ -193,6 +193,9 @@ class Worker:
             self._backlog.extend([each for each in polled.records if self._ready(each.partition)])
         else:
             self._backlog.extend(polled.records)
+        idle = not self._backlog
+        # first: who waits for an answer has waited for a recovery already
+        pause_s = 0.0 if idle else self._work(member, running)
         if self.partitions.recovering:
             self._teller.faults(self.partitions.recover(self._monotonic() + RECOVERY_SLICE_S))
         if self.partitions.recovering:
@@ -200,11 +203,8 @@ class Worker:
         else:
             self._beat(State.READY)
             self._all_ready()
-        idle = not self._backlog
-        if not idle:
-            pause_s = self._work(member, running)
-        else:
-            pause_s = 0.0 if self.partitions.recovering else self._note_progress(member)
+            if idle:
+                pause_s = self._note_progress(member)
         self.partitions.stand_by(self._monotonic() + STANDBY_SLICE_S, idle=idle)
         return pause_s
 

@@ -129,7 +129,7 @@ class SimulatedLog:
 
     # -- readers and writers -----------------------------------------------------------------
 
-    def reader(self) -> SimulatedReader:
+    def reader(self, *, follows: bool = False) -> SimulatedReader:
         """See the port."""
         self.step("reader")
         return SimulatedReader(self)

@@ -44,8 +44,8 @@ def counted_readers(log: Log, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     opened: list[Any] = []
     original = log.reader
 
-    def reader() -> Any:
-        opened.append(original())
+    def reader(*, follows: bool = False) -> Any:
+        opened.append(original(follows=follows))
         return opened[-1]
 
     monkeypatch.setattr(log, "reader", reader)

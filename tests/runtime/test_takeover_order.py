@@ -343,6 +343,39 @@ def test_a_partition_that_waits_lets_the_others_be_taken_over_and_work(
     total(world, 60, ids=IDS)
 
 
+def test_a_partition_whose_journal_does_not_come_lets_the_others_be_taken_over_and_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before(world, 2)
+    journal = world.topics(Counter).journal
+    held_back = [True]
+    held: set[EmbeddedReader] = set()
+    real, real_poll = EmbeddedReader.assign, EmbeddedReader.poll
+
+    def assign(reader: EmbeddedReader, topic: str, positions: Any, only: Any = None) -> None:
+        if topic == journal and 0 in positions:
+            held.add(reader)
+        else:
+            held.discard(reader)
+        real(reader, topic, positions, only)
+
+    def poll(reader: EmbeddedReader, max_records: int, timeout_s: float) -> Chunk:
+        if held_back[0] and reader in held:
+            time.sleep(timeout_s)
+            return Chunk((), {})
+        return real_poll(reader, max_records, timeout_s)
+
+    monkeypatch.setattr(EmbeddedReader, "assign", assign)
+    monkeypatch.setattr(EmbeddedReader, "poll", poll)
+    done = progress_of(world, 1)
+    world.run(Counter, partitions=2)
+    for number in range(IDS):
+        world.cast(Counter, f"id-{number}", Add(1))
+    world.until(lambda: progress_of(world, 1) > done, "the other partition works")
+    held_back[0] = False
+    total(world, 60, ids=IDS)
+
+
 def progress_of(world: World, partition: int) -> int:
     topics = world.topics(Counter)
     log = open_log(world.url)
@@ -352,35 +385,27 @@ def progress_of(world: World, partition: int) -> int:
         log.close()
 
 
-def test_a_partition_that_reads_goes_on_before_the_next_begins(
+def test_partitions_are_read_one_after_another_by_one_reader(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # each has a reader of its own, with its connections: they are not to be open all at once
+    # to connect takes time, and all readers at once would be as many connections
     before(world, 3, count=40)
     monkeypatch.setattr("kstate.runtime.recovery.CHUNK", 1)
     monkeypatch.setattr("kstate.runtime.worker.RECOVERY_SLICE_S", 0.0)
     world.forget_stores()
-    opened: list[Any] = []
-    most = []
-    real = EmbeddedLog.reader
+    read: list[tuple[int, str, int]] = []  # reader, topic, partition
+    real = EmbeddedReader.assign
 
-    def reader(log: EmbeddedLog) -> Any:
-        made = real(log)
-        close = made.close
-        opened.append(made)
-        most.append(len(opened))
+    def assign(reader: EmbeddedReader, topic: str, positions: Any, only: Any = None) -> None:
+        read.extend((id(reader), topic, partition) for partition in positions)
+        real(reader, topic, positions, only)
 
-        def closing() -> None:
-            if made in opened:
-                opened.remove(made)
-            close()
-
-        monkeypatch.setattr(made, "close", closing)
-        return made
-
-    monkeypatch.setattr(EmbeddedLog, "reader", reader)
+    monkeypatch.setattr(EmbeddedReader, "assign", assign)
     world.run(Counter, partitions=3)
     assert world.worker(Counter).ready.wait(20)
-    world.stop()
-    assert len(most) >= 3
-    assert set(most) == {1}
+    topics = world.topics(Counter)
+    taken_over = [each for each in read if each[1] in (topics.snapshots, topics.journal)]
+    assert [each[1:] for each in taken_over] == [
+        (topic, partition) for partition in range(3) for topic in (topics.snapshots, topics.journal)
+    ]
+    assert len({reader for reader, _, _ in taken_over}) == 1
