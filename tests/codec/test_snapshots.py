@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import fastavro
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kstate.codec.book import Book
-from kstate.codec.snapshots import SNAPSHOT_SCHEMA, encode_envelope
-from kstate.codec.writers import header
+from kstate.codec.decoders import FAULTS, compile_decoder
+from kstate.codec.forms import HEADER_BYTES
+from kstate.codec.scalars import GENERIC
+from kstate.codec.snapshots import FIRST_SCHEMA, SNAPSHOT_SCHEMA, Envelopes, encode_envelope
+from kstate.codec.writers import header, parse
 from kstate.core.messages import Snapshot
 from kstate.errors import DecodeError, EncodeError
 
@@ -46,6 +50,50 @@ def test_a_snapshot_reads_back_equal_with_its_recent_commands_in_order(value: Sn
     again = CODEC.decode_snapshot(CODEC.encode_snapshot(value))
     assert again == value
     assert list(again.recent) == list(value.recent)
+
+
+@given(snapshots, st.data())
+def test_an_envelope_is_read_as_the_decoder_made_from_its_schema_reads_it(
+    value: Snapshot, data: st.DataObject
+) -> None:
+    written = encode_envelope(value, data.draw(st.none() | st.binary(max_size=20)))
+    if data.draw(st.booleans()):  # under the schema that has no removed events
+        written = header(FIRST_SCHEMA) + written[HEADER_BYTES:-2]
+    spoiled = bytearray(written)
+    for _ in range(data.draw(st.integers(0, 3))):
+        spoiled[data.draw(st.integers(HEADER_BYTES, len(spoiled) - 1))] = data.draw(
+            st.sampled_from([0, 1, 2, 3, 4, 127, 128, 255])
+        )
+    spoiled = spoiled[: data.draw(st.integers(HEADER_BYTES, len(spoiled)))]
+    assert outcome(own, bytes(spoiled)) == outcome(generated, bytes(spoiled))
+
+
+def outcome(read: Callable[[bytes], Any], value: bytes) -> Any:
+    """What is read, or that it is refused."""
+    try:
+        return read(value)
+    except DecodeError:
+        return "refused"
+
+
+def own(value: bytes) -> Any:
+    envelope, state = Envelopes(Book()).decode(value)
+    return {
+        "seq": envelope.seq, "version": envelope.version, "at": envelope.at,
+        "journal_offset": envelope.journal_offset, "deleted": envelope.deleted, "state": state,
+        "recent": list(envelope.recent.items()),
+        "removed": envelope.removed, "erased": envelope.erased,
+    }  # fmt: skip
+
+
+def generated(value: bytes) -> Any:
+    schema = SNAPSHOT_SCHEMA if value[:HEADER_BYTES] == header(SNAPSHOT_SCHEMA) else FIRST_SCHEMA
+    try:
+        fields = compile_decoder(parse(schema), GENERIC, "Snapshot").read(value, HEADER_BYTES)
+    except FAULTS as error:
+        raise DecodeError(str(error)) from error
+    recent = {each["id"]: (each["seq"], each["at"], each["reply"]) for each in fields["recent"]}
+    return {"removed": 0, "erased": 0, **fields, "recent": list(recent.items())}
 
 
 @given(snapshots)
