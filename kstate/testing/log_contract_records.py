@@ -295,6 +295,20 @@ class RecordPromises(LogHooks):
         reader.assign(other, {0: 0})
         assert [r.value for r in world.drain(reader, {0: 1})[0]] == [b"2"]
 
+    def test_what_a_reader_has_left_of_what_was_assigned_before_does_not_come(
+        self, world: World
+    ) -> None:
+        topic = world.topic(2)
+        world.produce([write(topic, n % 2, b"%d" % n) for n in range(400)])
+        reader = world.reader()
+        for number in range(6):
+            partition, begin = number % 2, 10 * number
+            reader.assign(topic, {partition: begin})
+            some = world.some(reader)
+            assert [(r.partition, r.offset) for r in some] == [
+                (partition, begin + n) for n in range(len(some))
+            ]
+
     def test_a_reader_hands_out_no_more_than_it_was_asked_for(self, world: World) -> None:
         topic = world.topic()
         world.produce([write(topic, 0, b"%d" % n) for n in range(10)])

@@ -147,6 +147,17 @@ class World:
         self._parts.append(reader)
         return reader
 
+    def some(self, reader: Reader) -> list[Record]:
+        """The next records, three at most."""
+        records: list[Record] = []
+
+        def come() -> bool:
+            records.extend(reader.poll(3, 0.05).records)
+            return bool(records)
+
+        self.until(come, "records came")
+        return records
+
     def drain(self, reader: Reader, targets: dict[int, int]) -> tuple[list[Record], Chunk]:
         """Reads until each partition told an end at or past its target; the last chunk, too."""
         records: list[Record] = []
