@@ -39,7 +39,7 @@ demo-kafka: $(STAMP) ## the same on a Kafka that is started for it, with Docker 
 	$(BIN)/python -m demo --log kafka
 
 test: $(STAMP) ## all tests, those on a real Kafka included where there is Docker or Java
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 --capture=sys
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --capture=sys
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -24,6 +25,34 @@ pytest.register_assert_rewrite(
 
 from pages import Shell  # noqa: E402
 from world import LOGS, World  # noqa: E402 - after its asserts are known to be rewritten
+
+SERVERS = {"chaos", "crash", "registry"}
+"""Folders whose tests start brokers and registries of their own, and wait for them."""
+SPREAD = 0.8
+"""The part of all other tests within which those begin: what is left evens out the processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, and those with servers of their own one at a time among them.
+
+    Side by side their Java machines take minutes to start: `make test` hands files out in this
+    order.
+    """
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.location[0], []).append(item)
+    waiting = deque(name for name in files if SERVERS.intersection(Path(name).parts))
+    others = sorted(files.keys() - waiting, key=lambda name: (-len(files[name]), name))
+    apart = SPREAD * sum(len(files[name]) for name in others) / max(1, len(waiting))
+    order: list[str] = []
+    passed = begun = 0.0
+    for name in others:
+        while waiting and passed >= begun:
+            order.append(waiting.popleft())
+            begun += apart
+        order.append(name)
+        passed += len(files[name])
+    items[:] = [item for name in (*order, *waiting) for item in files[name]]
 
 
 @pytest.hookimpl(wrapper=True)
