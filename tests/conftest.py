@@ -28,8 +28,8 @@ from world import LOGS, World  # noqa: E402 - after its asserts are known to be 
 
 SERVERS = {"chaos", "crash", "registry"}
 """Folders whose tests start brokers and registries of their own, and wait for them."""
-SPREAD = 0.8
-"""The part of all other tests within which those begin: what is left evens out the processes."""
+SPREAD = 0.6
+"""The part of the other files among which those begin: what is left evens out the processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,18 +40,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(item.location[0], []).append(item)
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
     waiting = deque(name for name in files if SERVERS.intersection(Path(name).parts))
     others = sorted(files.keys() - waiting, key=lambda name: (-len(files[name]), name))
-    apart = SPREAD * sum(len(files[name]) for name in others) / max(1, len(waiting))
+    apart = SPREAD * len(others) / max(1, len(waiting))
     order: list[str] = []
-    passed = begun = 0.0
-    for name in others:
-        while waiting and passed >= begun:
+    begun = 0.0
+    for number, name in enumerate(others):
+        if waiting and number >= begun:
             order.append(waiting.popleft())
             begun += apart
         order.append(name)
-        passed += len(files[name])
     items[:] = [item for name in (*order, *waiting) for item in files[name]]
 
 
