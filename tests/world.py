@@ -166,9 +166,12 @@ class World:
         assert isinstance(self.failure(), Killed)
 
     def counts(self, processor: AnyProcessor) -> Counts:
-        """What the running worker of a processor has done."""
-        assert self._run is not None
-        return self._run.workers[processor.name].counts
+        """What the running worker of a processor has done, at the end of the turn of its loop: a
+        reply is out before its command is counted."""
+        worker = self.worker(processor)
+        beats = worker.beats
+        self.until(lambda: worker.beats > beats, "the worker's loop turned")
+        return worker.counts
 
     def worker(self, processor: AnyProcessor) -> Worker:
         """The running worker of a processor."""

@@ -174,7 +174,7 @@ def test_the_other_partitions_go_on(world: World) -> None:
     world.run(NEW, partitions=4)
     totals = [world.call(NEW, persist_id, Add(1)) for persist_id in ids]
     assert totals == [1_000] * 12
-    assert world.worker(NEW).counts.commands == 12
+    assert world.counts(NEW).commands == 12
 
 
 def test_new_snapshots_take_their_place(world: World, caplog: pytest.LogCaptureFixture) -> None:
