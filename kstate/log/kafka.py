@@ -140,7 +140,7 @@ class KafkaLog:
 
     def reader(self, *, follows: bool = False) -> KafkaReader:
         """See the port."""
-        return KafkaReader(self._settings, self._admin.ends, follows)
+        return KafkaReader(self._settings, self._admin.ends, follows=follows)
 
     def producer(self) -> KafkaProducer:
         """See the port."""

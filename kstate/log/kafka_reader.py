@@ -20,7 +20,7 @@ EndsOf = Callable[[str, Sequence[int]], Mapping[int, Ends]]
 class KafkaReader:
     """See `kstate.log.port.Reader`."""
 
-    def __init__(self, settings: Settings, ends_of: EndsOf, follows: bool = False) -> None:
+    def __init__(self, settings: Settings, ends_of: EndsOf, *, follows: bool) -> None:
         self._ends_of = ends_of
         name = f"kstate-reader-{uuid.uuid4().hex}"
         self._consumer: Consumer | None = client_of(

@@ -393,11 +393,11 @@ def test_partitions_are_read_one_after_another_by_one_reader(
     monkeypatch.setattr("kstate.runtime.recovery.CHUNK", 1)
     monkeypatch.setattr("kstate.runtime.worker.RECOVERY_SLICE_S", 0.0)
     world.forget_stores()
-    read: list[tuple[int, str, int]] = []  # reader, topic, partition
+    read: list[tuple[EmbeddedReader, str, int]] = []  # reader, topic, partition
     real = EmbeddedReader.assign
 
     def assign(reader: EmbeddedReader, topic: str, positions: Any, only: Any = None) -> None:
-        read.extend((id(reader), topic, partition) for partition in positions)
+        read.extend((reader, topic, partition) for partition in positions)
         real(reader, topic, positions, only)
 
     monkeypatch.setattr(EmbeddedReader, "assign", assign)
