@@ -183,9 +183,11 @@ class World:
     ) -> None:
         """Waits until the condition holds."""
         deadline = time.monotonic() + patience_s
+        pause_s = 0.002
         while not condition():
             assert time.monotonic() < deadline, f"never happened: {what}"
-            time.sleep(0.002)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.05)
 
     def settled(self, processor: AnyProcessor) -> None:
         """Waits until every command on the processor's topic was processed."""

@@ -45,7 +45,9 @@ _WHERE = re.compile(r"^\S+: (?=\S)|\s*\(after \d+ms in state \w+[^()]*\)$")
 """What surrounds the reason in librdkafka's errors of connections."""
 _HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 """Another try cannot help: the credentials or the certificates are wrong."""
-_STUCK = frozenset({KafkaError._TIMED_OUT, KafkaError.FENCED_LEADER_EPOCH})
+_STUCK = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_COORDINATOR}
+)
 """What another try with the same client may meet again and again."""
 
 

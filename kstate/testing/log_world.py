@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Protocol, TypeVar
 
 from kstate.core.messages import Headers, Record, Write
 from kstate.log.port import (
@@ -28,6 +30,9 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
+_Part = TypeVar("_Part", bound=_Closable)
+
+
 def write(
     topic: str,
     partition: int | None,
@@ -38,6 +43,19 @@ def write(
 ) -> Write:
     """A record with defaults for what a test does not care about."""
     return Write(topic, partition, key, value, headers or [], timestamp)
+
+
+@contextmanager
+def _lent(kept: list[_Part], made: Callable[[], _Part]) -> Iterator[_Part]:
+    """A part that is kept for whoever comes next, unless something went wrong: a connection takes
+    longer than most that is asked of it."""
+    part = kept.pop() if kept else made()
+    try:
+        yield part
+    except BaseException:
+        part.close()
+        raise
+    kept.append(part)
 
 
 class Seat:
@@ -76,6 +94,8 @@ class World:
         self._suffix = uuid.uuid4().hex[:12]
         self._logs: list[Log] = []
         self._parts: list[_Closable] = []
+        self._readers: dict[Log, list[Reader]] = {}
+        self._producers: list[Producer] = []
         self.log = self.another_log()
 
     def another_log(self) -> Log:
@@ -86,8 +106,8 @@ class World:
 
     def close(self) -> None:
         """Closes all that was opened here."""
-        while self._parts:
-            self._parts.pop().close()
+        for part in (*reversed(self._parts), *chain(*self._readers.values()), *self._producers):
+            part.close()
         while self._logs:
             self._logs.pop().close()
 
@@ -133,13 +153,10 @@ class World:
 
     def produce(self, writes: Iterable[Write]) -> None:
         """Writes records outside transactions and waits until they are stored."""
-        producer = self.log.producer()
-        try:
+        with _lent(self._producers, self.log.producer) as producer:
             for one in writes:
                 producer.send(one)
             producer.flush(self._patience_s)
-        finally:
-            producer.close()
 
     def reader(self, log: Log | None = None) -> Reader:
         """A reader."""
@@ -177,19 +194,16 @@ class World:
         return records, chunk
 
     def read(self, topic: str, log: Log | None = None) -> list[Record]:
-        """All committed records of a topic, by a reader of its own.
+        """All committed records of a topic, by a reader that nobody else uses meanwhile.
 
         A transaction that is still open is waited for: one that was committed may be seen as
         committed only a moment later.
         """
         log = log or self.log
         targets = {partition: ends.end for partition, ends in log.ends(topic).items()}
-        reader = log.reader()
-        try:
+        with _lent(self._readers.setdefault(log, []), log.reader) as reader:
             reader.assign(topic, dict.fromkeys(targets, 0))
             return self.drain(reader, targets)[0]
-        finally:
-            reader.close()
 
     def values(self, topic: str) -> list[bytes | None]:
         """The values of all committed records of a topic."""

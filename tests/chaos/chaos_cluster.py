@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import (
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
+    ElectionType,
     KafkaError,
     KafkaException,
     Producer,
@@ -125,6 +126,17 @@ class Cluster:
             )
 
         self.until(led, "each partition had a leader")
+
+    def prefer_leaders(self) -> None:
+        """Has every partition led by the first of its replicas again."""
+
+        def led() -> bool:
+            admin = self.admin()
+            _did(admin.elect_leaders(ElectionType.PREFERRED))
+            _, partitions = self._partitions()
+            return bool(partitions) and all(each.leader == each.replicas[0] for each in partitions)
+
+        self.until(led, "each partition was led by the first of its replicas")
 
     def _in_sync(self) -> bool:
         brokers, partitions = self._partitions()
