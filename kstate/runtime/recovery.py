@@ -15,8 +15,17 @@ from kstate.core.messages import ImportMark, Progress, Record
 from kstate.core.replay import Replay
 from kstate.core.shard import Shard
 from kstate.core.topics import Topics
-from kstate.errors import JournalError, LogError, LogUnavailable, TopicError
+from kstate.errors import (
+    Fenced,
+    JournalError,
+    LogError,
+    LogUnavailable,
+    OutcomeUnknown,
+    TopicError,
+    TransactionAborted,
+)
 from kstate.log.port import Committed, Log, Member, Reader
+from kstate.runtime.orphans import Orphans
 from kstate.runtime.readers import Readers
 from kstate.runtime.silence import Silence
 from kstate.runtime.snapshots import Snapshots, unfinished
@@ -32,6 +41,9 @@ CHUNK = 500
 RENEWED_AT_ONCE = 500
 """Snapshots in one transaction, of those that are made anew."""
 WAIT_S = 0.02
+
+_PASSING = (LogUnavailable, TransactionAborted, OutcomeUnknown, Fenced)
+"""What says nothing of what is in the log."""
 
 logger = logging.getLogger("kstate.recovery")
 
@@ -70,16 +82,18 @@ class Recovery:
         self._monotonic = monotonic
         self._skip_lost = skip_lost
         self._writers = writers
+        self._orphans = Orphans(log, topics, shard.partition, member.instance, writers)
         self._partition = shard.partition
         self._place = f"{topics.commands}:{shard.partition}"
         self._replay = Replay(shard)
         self._reader: Reader | None = None
         self._deadline = 0.0
         self._steps = self._run()
+        self._known = False  # whether the progress is
         self._committed: Committed | None = None
+        self._stands: Committed | None = None  # the same, after what the recovery commits
         self._parsed: Progress | None = None
         self._writer = ""  # of the progress, as far as it is known
-        self._passed = {"", member.instance}  # of the names in the progress: to be left alone
         self.held = False
         """Whether it waits for what may take a while: other partitions may have their turn."""
         self.faults: list[Fault] = []  # snapshots that could not be taken
@@ -98,7 +112,14 @@ class Recovery:
     def advance(self, deadline: float) -> bool:
         """Works until ``deadline`` (monotonic seconds); True when the shard may run commands."""
         self._deadline = deadline
-        return next(self._steps, True)
+        try:
+            return next(self._steps, True)
+        except _PASSING:
+            raise
+        except LogError as error:
+            if self._overtaken():
+                raise Fenced(f"{self._place} went on without this worker: {error}") from error
+            raise
 
     def close(self) -> None:
         """Releases the reader; idempotent."""
@@ -140,12 +161,21 @@ class Recovery:
             yield from self._renew()
         self._settle(parsed, journal.end)
 
+    def _overtaken(self) -> bool:
+        """Whether others went on with the partition: its owner has not heard of it yet, and what it
+        finds tells nothing of the log."""
+        try:
+            return self._known and self._member.committed(self._partition) != self._stands
+        except LogUnavailable:  # one of their transactions is open
+            return True
+
     def _await_progress(self) -> Generator[bool, None, None]:
         """Learns the stable progress, which an open transaction may hold back."""
         silence, look_at, tell_at = Silence(self._monotonic), ORPHAN_S, TOLD_S
         while True:
             try:
-                self._committed = self._member.committed(self._partition)
+                self._committed = self._stands = self._member.committed(self._partition)
+                self._known = True
                 self.held = False
                 return
             except LogUnavailable as error:
@@ -153,7 +183,7 @@ class Recovery:
             self.held = True
             waited = silence.look()
             if waited >= look_at:  # raises when it is the log that is away
-                look_at = waited + (0.0 if self._end_orphan() else ORPHAN_S)
+                look_at = waited + (0.0 if self._orphans.end(self._writer) else ORPHAN_S)
             what = (
                 f"the progress of the group {self._topics.group} is waited for: a transaction is "
                 f"open that may change it, of no dead worker that it names ({reason})"
@@ -164,33 +194,6 @@ class Recovery:
                 logger.warning("%s is not taken over yet: %s", self._place, what)
                 tell_at = float("inf")
             yield False
-
-    def _end_orphan(self) -> bool:
-        """Ends the transaction of a worker that was killed in the middle of it; False when there is
-        none to be tried any more.
-
-        The progress names its writers, and is told although it is not stable: first whoever had
-        this partition, then those of all others.  Whether they left anything open is not known.
-        """
-        group, commands = self._topics.group, self._topics.commands
-        progress = self._log.progress(group, commands)
-        found = {number: Progress.parse(*each) for number, each in progress.items()}
-        names = {number: parsed[1] for number, parsed in found.items() if parsed}
-        self._writers.update(names.values())
-        first = self._writer or names.get(self._partition, "")
-        if self._ended(first):
-            return True
-        others = self._writers - self._passed - {first}
-        if others:
-            others.difference_update(self._log.owners(group, commands).values())
-        return any(map(self._ended, sorted(others)))
-
-    def _ended(self, name: str) -> bool:
-        if name in self._passed or not self._log.end_orphan(self._topics.group, name):
-            return False
-        self._passed.add(name)
-        logger.info("%s: ended what %s may have left open", self._place, name)
-        return True
 
     def _parse_progress(self) -> Progress | None:
         if self._committed is None:
@@ -244,7 +247,7 @@ class Recovery:
         found = self._log.ends(topic)[self._partition]
         what = f"taking over {topic}:{self._partition} made no progress for {waited:.0f} s"
         is_open = found.stable < min(end, found.end)
-        if is_open and self._end_orphan():
+        if is_open and self._orphans.end(self._writer):
             return 0.0
         if waited >= STALL_S and found.end < end:
             raise TopicError(
@@ -300,7 +303,8 @@ class Recovery:
         ends: dict[tuple[str, int], int] = {}
         if batch.writes:
             writes = [*batch.writes, *self.snapshots.note_again()]
-            progress = {self._partition: self._progress()}
+            self._stands = self._progress()
+            progress = {self._partition: self._stands}
             if self.unsigned:  # before there are records: see `Partitions.recover`
                 self._member.commit([], progress)
                 self._writer = self._member.instance

@@ -177,8 +177,12 @@ class ChaosRun(Run):
         self.cluster.heal()
 
     def _lane(self, deck: Mapping[str, int], faults: Mapping[str, Fault], end: float) -> None:
-        """One fault after the other: each kind once, and on until the end."""
+        """One fault after the other: each kind once, and on until the end.
+
+        Not before something is processed: to lose the offsets, say, takes some.
+        """
         chance = random.Random(f"{self.options.seed}-{sorted(deck)}")
+        self._await_work()
         for number, kind in enumerate(kinds.cards(deck, chance)):
             if number >= len(deck) and time.monotonic() > end:
                 return

@@ -137,6 +137,40 @@ def test_a_log_that_ends_below_what_was_to_be_read_was_truncated(
     assert "it ends at 40, and 100 was expected: it was truncated" in str(failure)
 
 
+def test_what_others_wrote_after_a_worker_looked_is_not_taken_for_damage(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still in the middle of a takeover, and does not know yet that its seat is lost."""
+    world.run(Counter, partitions=1, max_tail=20, batch_records=10)
+    add(world, 40, ids=IDS)
+    world.stop()
+    journal = world.topics(Counter).journal
+    real, real_committed = EmbeddedLog.ends, EmbeddedMember.committed
+    looked: set[str] = set()
+
+    def committed(member: EmbeddedMember, partition: int) -> Committed | None:
+        found = real_committed(member, partition)
+        if "progress" in looked or found is None:
+            return found
+        looked.add("progress")
+        return found._replace(offset=found.offset - 1)
+
+    def ends(log: EmbeddedLog, topic: str) -> Mapping[int, Ends]:
+        if topic != journal or "journal" in looked:
+            return real(log, topic)
+        looked.add("journal")
+        return {0: Ends(0, 1, 1)}
+
+    monkeypatch.setattr(EmbeddedMember, "committed", committed)
+    monkeypatch.setattr(EmbeddedLog, "ends", ends)
+    world.restart()
+    total(world, 40, ids=IDS)
+    assert looked == {"progress", "journal"}
+    (told,) = [each for each in caplog.messages if "seat lost" in each]
+    assert "went on without this worker" in told
+    assert "below the low-water mark" in told
+
+
 def test_records_that_are_there_and_do_not_come_are_told_of(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
