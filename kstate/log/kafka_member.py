@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from kstate.core.messages import Write, WriteRow
 from kstate.errors import Fenced, LogUnavailable, NameTaken, RecordTooLarge, TopicError
 from kstate.log.kafka_config import Settings
+from kstate.log.kafka_delivery import begin, seek
 from kstate.log.kafka_errors import (
     client_of,
     fenced_as_instance,
@@ -254,14 +255,11 @@ class KafkaMember:
         if partition not in self._owned:
             raise Fenced(f"{self._topic}:{partition} is not assigned to {self._instance}")
         place = TopicPartition(self._topic, partition, offset)
-        try:
-            if partition in self._started:
-                self._consumer.seek(place)
-            else:
-                self._consumer.incremental_assign([place])
-        except KafkaException as error:
-            raise translate(error, f"{self._topic}:{partition} cannot be read") from error
-        self._started.add(partition)
+        if partition in self._started:
+            seek(self._consumer, place)
+        else:
+            begin(self._consumer, place)
+            self._started.add(partition)
 
     def committed(self, partition: int) -> Committed | None:
         """See the port."""
