@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,9 @@ pytest.register_assert_rewrite(
 
 from pages import Shell  # noqa: E402
 from world import LOGS, World  # noqa: E402 - after its asserts are known to be rewritten
+
+# brokers and registries live for minutes here: to compile their code well costs more than it saves
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 SERVERS = {"chaos", "crash", "registry"}
 """Folders whose tests start brokers and registries of their own, and wait for them."""
@@ -71,20 +76,34 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return made
 
 
+@contextmanager
+def _world(url: str, directory: Path) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        # how long threads sleep where nothing wakes them: it decides how soon a test is over
+        patch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
+        patch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
+        patch.setattr("kstate.replies.WAIT_S", 0.02)
+        patch.setattr("kstate.query.scan.WAIT_S", 0.02)
+        patch.setattr("kstate.query.tail.WAIT_S", 0.02)
+        with closing(World(url, directory)) as made:
+            yield made
+
+
 @pytest.fixture
-def world(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(url: str, tmp_path: Path) -> Iterator[World]:
     """A log of this test's own, with workers to start and a client to speak to them."""
-    # how long threads sleep where nothing wakes them: it decides how soon a test is over
-    monkeypatch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
-    monkeypatch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
-    monkeypatch.setattr("kstate.replies.WAIT_S", 0.02)
-    monkeypatch.setattr("kstate.query.scan.WAIT_S", 0.02)
-    monkeypatch.setattr("kstate.query.tail.WAIT_S", 0.02)
-    made = World(url, tmp_path)
-    try:
+    with _world(url, tmp_path) as made:
         yield made
-    finally:
-        made.close()
+
+
+@pytest.fixture(scope="module", params=sorted(LOGS))
+def shared_world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A log for all tests of a module that write nothing: what they read is put there once."""
+    directory = tmp_path_factory.mktemp("world")
+    with _world(LOGS[request.param](request, directory), directory) as made:
+        yield made
 
 
 @pytest.fixture

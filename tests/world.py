@@ -192,15 +192,22 @@ class World:
     def settled(self, processor: AnyProcessor) -> None:
         """Waits until every command on the processor's topic was processed."""
         topics = self.topics(processor)
+        last: dict[int, int] = {}  # the newest command of each partition, as far as was looked
+
+        def processed() -> bool:
+            progress = self._logs.log.progress(topics.group, topics.commands)
+            return all(
+                partition in progress and offset < progress[partition].offset
+                for partition, offset in last.items()
+            )
 
         def done() -> bool:
             if self._run is not None and self._run.ended():
                 self.stop()  # raises what they failed with
-            progress = self._logs.log.progress(topics.group, topics.commands)
-            return all(
-                record.partition in progress and record.offset < progress[record.partition].offset
-                for record in self.read(topics.commands)
-            )
+            if last and not processed():
+                return False
+            last.update((each.partition, each.offset) for each in self.read(topics.commands))
+            return processed()
 
         self.until(done, "all commands were processed")
 

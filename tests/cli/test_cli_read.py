@@ -23,13 +23,21 @@ def places(events: list[Any]) -> list[tuple[str, int]]:
     return [(each["persist_id"], each["seq"]) for each in events]
 
 
-@pytest.fixture
-def filled(shell: Shell, world: World) -> Shell:
+@pytest.fixture(scope="module")
+def shop(shared_world: World) -> World:
     """A shop with some orders, one of them cancelled."""
+    world = shared_world
+    world.run(Shop)
     for persist_id, count in (("o-1", 1), ("o-2", 200), ("o-1", 2), ("gone", 3), ("o-1", 300)):
         world.call(Shop, persist_id, Put(count))
     world.call(Shop, "gone", Cancel())
-    return shell
+    return world
+
+
+@pytest.fixture
+def filled(shop: World, directory: Path) -> Shell:
+    """A shell in an empty directory, whose log has the shop."""
+    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
 
 
 # -- query ---------------------------------------------------------------------------------------
@@ -198,8 +206,9 @@ def test_final_states_as_of_a_time_end_there(filled: Shell) -> None:
 
 
 def test_a_final_state_ends_before_the_first_event_that_is_too_late(
-    filled: Shell, world: World
+    shell: Shell, world: World
 ) -> None:
+    world.call(Shop, "early", Put(1))
     world.clock.advance(3600)
     world.call(Shop, "late", Put(1))
     world.clock.advance(-3600)  # the next worker's clock is behind
@@ -208,8 +217,8 @@ def test_a_final_state_ends_before_the_first_event_that_is_too_late(
     first, second = (each.at for each in world.client.events.by_id(Shop, "late"))
     assert second < first
     until = ("--until", second.isoformat())
-    found = lines(filled("replay", "shop:Shop", "--state", "--json", *until).stdout)
-    assert {e["persist_id"] for e in found} == {"o-1", "o-2"}
+    found = lines(shell("replay", "shop:Shop", "--state", "--json", *until).stdout)
+    assert {e["persist_id"] for e in found} == {"early"}
 
 
 @pytest.mark.parametrize(
@@ -263,22 +272,23 @@ def test_a_state_that_is_not_reached_yet_says_where_the_entity_is(filled: Shell)
     assert result.stderr == "kstate: 'o-1' is at seq 3, it has no seq 9 yet\n"
 
 
-def test_without_a_worker_the_state_now_times_out(filled: Shell, world: World) -> None:
+def test_without_a_worker_the_state_now_times_out(shell: Shell, world: World) -> None:
+    world.call(Shop, "o-1", Put(1))
     world.stop()
-    result = filled("state", "shop", "o-1", "--timeout", "3")
+    result = shell("state", "shop", "o-1", "--timeout", "3")
     assert result.exit_code == 12
     assert "see whether a worker is at work (kstate status shop), or wait longer" in result.stderr
     assert "command id" not in result.stderr
 
 
 def test_the_flag_comes_before_the_environment_and_the_file(
-    filled: Shell, world: World, directory: Path
+    filled: Shell, shop: World, directory: Path
 ) -> None:
     (directory / "kstate.toml").write_text('log = "sqlite:file.db"\n')
-    elsewhere = shell_on({"KSTATE_LOG": "sqlite:environment.db", "KSTATE_PREFIX": world.prefix})
+    elsewhere = shell_on({"KSTATE_LOG": "sqlite:environment.db", "KSTATE_PREFIX": shop.prefix})
     assert "environment.db" in elsewhere("query", "shop").stderr
     assert "file.db" in shell_on({})("query", "shop").stderr
-    assert elsewhere("query", "shop", "--log", world.url).exit_code == 0
+    assert elsewhere("query", "shop", "--log", shop.url).exit_code == 0
 
 
 def test_a_settings_file_can_be_named(filled: Shell, directory: Path) -> None:

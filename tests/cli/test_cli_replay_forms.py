@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import pytest
 from click.testing import Result
-from shells import Shell
+from shells import Shell, shell_on
 from shop import Cancel, Put, Shop
 from world import World
 
@@ -20,12 +20,31 @@ from kstate.core.messages import Snapshot, Write
 from kstate.core.partition import partition_for
 
 
-@pytest.fixture
-def filled(shell: Shell, world: World) -> Shell:
+def fill(world: World) -> None:
+    """A shop with some orders, one of them cancelled."""
     for persist_id, count in (("o-1", 1), ("o-2", 200), ("o-1", 2), ("gone", 3), ("o-1", 300)):
         world.call(Shop, persist_id, Put(count), command_id=f"put-{count}")
     world.call(Shop, "gone", Cancel())
+
+
+@pytest.fixture
+def filled(shell: Shell, world: World) -> Shell:
+    """A shop of this test's own."""
+    fill(world)
     return shell
+
+
+@pytest.fixture(scope="module")
+def shop(shared_world: World) -> World:
+    shared_world.run(Shop)
+    fill(shared_world)
+    return shared_world
+
+
+@pytest.fixture
+def reading(shop: World, directory: Path) -> Shell:
+    """The shop of all tests that only read."""
+    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
 
 
 def lines(result: Result) -> list[Any]:
@@ -36,8 +55,8 @@ def lines(result: Result) -> list[Any]:
 # -- forms ---------------------------------------------------------------------------------------
 
 
-def test_csv_has_headings_and_one_line_per_event(filled: Shell) -> None:
-    rows = list(csv.DictReader(filled("replay", "shop", "o-1", "--csv").stdout.splitlines()))
+def test_csv_has_headings_and_one_line_per_event(reading: Shell) -> None:
+    rows = list(csv.DictReader(reading("replay", "shop", "o-1", "--csv").stdout.splitlines()))
     assert [(row["persist_id"], row["seq"], row["tags"]) for row in rows] == [
         ("o-1", "1", ""),
         ("o-1", "2", ""),
@@ -46,14 +65,14 @@ def test_csv_has_headings_and_one_line_per_event(filled: Shell) -> None:
     assert json.loads(rows[2]["event"])["item"]["count"] == 300
 
 
-def test_avro_files_hold_the_events_as_they_were_written(filled: Shell, tmp_path: Path) -> None:
-    result = filled("replay", "shop", "--avro", str(tmp_path / "out"))
+def test_avro_files_hold_the_events_as_they_were_written(reading: Shell, tmp_path: Path) -> None:
+    result = reading("replay", "shop", "--avro", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
     found = []
     for path in (tmp_path / "out").glob("*.avro"):
         with path.open("rb") as file:
             found += list(fastavro.reader(file))
-    events = lines(filled("replay", "shop", "--json"))
+    events = lines(reading("replay", "shop", "--json"))
     assert sorted((each["persist_id"], each["seq"]) for each in found) == sorted(
         (each["persist_id"], each["seq"]) for each in events
     )
@@ -64,9 +83,9 @@ def test_avro_files_hold_the_events_as_they_were_written(filled: Shell, tmp_path
     assert last["at"].tzinfo is not None
 
 
-def test_a_directory_with_files_is_not_written_into(filled: Shell, tmp_path: Path) -> None:
+def test_a_directory_with_files_is_not_written_into(reading: Shell, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    result = filled("replay", "shop", "--avro", str(tmp_path))
+    result = reading("replay", "shop", "--avro", str(tmp_path))
     assert result.exit_code == 3
     assert "is not empty: give a new directory" in result.stderr
 
@@ -82,9 +101,9 @@ def test_a_directory_with_files_is_not_written_into(filled: Shell, tmp_path: Pat
     ],
 )
 def test_what_does_not_go_together_is_told(
-    filled: Shell, options: tuple[str, ...], told: str
+    reading: Shell, options: tuple[str, ...], told: str
 ) -> None:
-    result = filled("replay", "shop:Shop", *options)
+    result = reading("replay", "shop:Shop", *options)
     assert result.exit_code == 2
     assert told in result.stderr
 
@@ -92,22 +111,22 @@ def test_what_does_not_go_together_is_told(
 # -- states --------------------------------------------------------------------------------------
 
 
-def test_each_step_tells_what_its_event_has_changed(filled: Shell) -> None:
-    steps = lines(filled("replay", "shop:Shop", "o-1", "--state", "--json"))
+def test_each_step_tells_what_its_event_has_changed(reading: Shell) -> None:
+    steps = lines(reading("replay", "shop:Shop", "o-1", "--state", "--json"))
     assert [step["changed"]["total"] for step in steps] == [[0, 1], [1, 3], [3, 303]]
     assert steps[1]["changed"].keys() == {"total", "items[1]"}
-    text = filled("replay", "shop:Shop", "o-1", "--state", "--from-seq", "3").stdout
+    text = reading("replay", "shop:Shop", "o-1", "--state", "--from-seq", "3").stdout
     assert "    total: 3 → 303\n" in text
 
 
-def test_a_state_at_a_point(filled: Shell) -> None:
+def test_a_state_at_a_point(reading: Shell) -> None:
     for point, total in (("seq:1", 1), ("before:put-300", 3), ("after:put-300", 303)):
-        (state,) = lines(filled("state", "shop:Shop", "o-1", "--at", point, "--json"))
+        (state,) = lines(reading("state", "shop:Shop", "o-1", "--at", point, "--json"))
         assert state["total"] == total
 
 
-def test_the_events_between_two_points(filled: Shell) -> None:
-    result = filled(
+def test_the_events_between_two_points(reading: Shell) -> None:
+    result = reading(
         "state", "shop:Shop", "o-1", "--from", "seq:1", "--at", "before:put-300", "--json"
     )
     beginning, step = lines(result)
@@ -115,8 +134,8 @@ def test_the_events_between_two_points(filled: Shell) -> None:
     assert (step["seq"], step["changed"]["total"]) == (2, [1, 3])
 
 
-def test_what_is_no_point_is_told(filled: Shell) -> None:
-    result = filled("state", "shop:Shop", "o-1", "--at", "yesterday")
+def test_what_is_no_point_is_told(reading: Shell) -> None:
+    result = reading("state", "shop:Shop", "o-1", "--at", "yesterday")
     assert result.exit_code == 2
     assert "is no point in time: write seq:10, 2026-03-01T12:00:00Z" in result.stderr
 
@@ -197,8 +216,8 @@ def test_a_snapshot_that_cannot_be_compared_is_told(filled: Shell, world: World)
     assert [each["seq"] for each in told] == [None, None, 9]
 
 
-def test_an_id_that_does_not_exist_is_told_in_a_sentence(filled: Shell) -> None:
-    result = filled("replay", "shop:Shop", "nobody", "o-1", "--verify")
+def test_an_id_that_does_not_exist_is_told_in_a_sentence(reading: Shell) -> None:
+    result = reading("replay", "shop:Shop", "nobody", "o-1", "--verify")
     assert result.exit_code == 3
     assert result.stderr.endswith("shop has no event and no snapshot of 'nobody'\n")
 
@@ -234,8 +253,8 @@ def test_snapshots_are_made_anew(filled: Shell, world: World, running: bool) -> 
 # -- queries -------------------------------------------------------------------------------------
 
 
-def test_a_query_by_type_and_without_a_tag(filled: Shell) -> None:
-    found = lines(filled("query", "shop", "--type", "Added", "--without", "many", "--json"))
+def test_a_query_by_type_and_without_a_tag(reading: Shell) -> None:
+    found = lines(reading("query", "shop", "--type", "Added", "--without", "many", "--json"))
     assert {(each["persist_id"], each["seq"]) for each in found} == {
         ("o-1", 1),
         ("o-1", 2),
@@ -243,8 +262,8 @@ def test_a_query_by_type_and_without_a_tag(filled: Shell) -> None:
     }
 
 
-def test_a_query_in_the_order_of_times(filled: Shell) -> None:
-    found = lines(filled("query", "shop", "--by-time", "--json"))
+def test_a_query_in_the_order_of_times(reading: Shell) -> None:
+    found = lines(reading("query", "shop", "--by-time", "--json"))
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
 
 
@@ -256,8 +275,8 @@ def test_a_query_in_the_order_of_times(filled: Shell) -> None:
     ],
 )
 def test_a_query_that_makes_no_sense_is_told(
-    filled: Shell, options: tuple[str, ...], told: str
+    reading: Shell, options: tuple[str, ...], told: str
 ) -> None:
-    result = filled("query", "shop", *options)
+    result = reading("query", "shop", *options)
     assert result.exit_code == 2
     assert told in result.stderr

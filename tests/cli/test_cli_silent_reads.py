@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from shells import Shell
+from shells import Shell, shell_on
 from shop import Put, Shop
 from world import World
 
@@ -23,15 +24,22 @@ READS = [
 ]
 
 
-@pytest.fixture
-def filled(shell: Shell, world: World) -> Shell:
+@pytest.fixture(scope="module")
+def shop(shared_world: World) -> World:
     """A shop with two events and a dead letter."""
+    world = shared_world
+    world.run(Shop)
     world.call(Shop, "o-1", Put(1))
     world.call(Shop, "o-1", Put(2))
     world.produce(Shop, b"no command", key=b"o-1", partition=0)
     world.produce(Shop, b"no command", key=b"o-1", partition=1)
     world.settled(Shop)
-    return shell
+    return world
+
+
+@pytest.fixture
+def filled(shop: World, directory: Path) -> Shell:
+    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
 
 
 @pytest.mark.parametrize("arguments", READS, ids=" ".join)

@@ -46,8 +46,7 @@ SELECTIONS: dict[str, tuple[dict[str, Any], list[int]]] = {
 selections = pytest.mark.parametrize("name", SELECTIONS)
 
 
-@pytest.fixture
-def mixed(world: World) -> World:
+def fill(world: World) -> World:
     """Events, and on every partition others of which the values are none."""
     world.run(Sized)
     for amount in AMOUNTS:
@@ -56,6 +55,11 @@ def mixed(world: World) -> World:
     plant(world, [("type", b"Other"), ("tag", b"foreign")], 1)
     plant(world, [("type", b"Adde"), ("tag", b"larg"), ("tag", b"foreign")], 2)
     return world
+
+
+@pytest.fixture(scope="module")
+def mixed(shared_world: World) -> World:
+    return fill(shared_world)
 
 
 def plant(world: World, headers: Headers, seq: int) -> None:
@@ -107,8 +111,9 @@ def test_a_query_by_id_passes_them_by(client: Client) -> None:
     assert [each.event.amount for each in client.events.by_id(Sized, "a")] == [*AMOUNTS]
 
 
-def test_what_comes_passes_the_tail_by(mixed: World) -> None:
+def test_what_comes_passes_the_tail_by(world: World) -> None:
     """At the end of the journal, too, where all live queries share a reader."""
+    mixed = fill(world)
     large = mixed.client.events.by_tag(Sized, "large", live=True)
     assert [next(large).event.amount for _ in range(2)] == [10, 20]
     plant(mixed, [("type", b"Other"), ("tag", b"foreign")], 3)
