@@ -55,6 +55,7 @@ BEGIN = {
     "a generation of minus one is sent": 160,
     "a standby takes what is not committed yet for read": 704,
     "the ends are taken before the progress is known": 379,
+    "what others wrote meanwhile is taken for damage": 3715,
 }
 """The seed to begin with, for bugs that few seeds meet: it saves a minute."""
 
@@ -356,6 +357,12 @@ def a_command_of_another_partition_is_executed_in_place() -> Iterator[None]:
         return real(self, record, envelope)
 
     with broken(Shard, "_stage", stage):
+        yield
+
+
+@plant("workers_never_failed: TopicError")
+def what_others_wrote_meanwhile_is_taken_for_damage() -> Iterator[None]:
+    with broken(Recovery, "_overtaken", lambda self: False):
         yield
 
 
