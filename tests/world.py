@@ -26,6 +26,7 @@ from kstate.log.embedded import EmbeddedLog
 from kstate.log.port import Log
 from kstate.processor import name_of
 from kstate.runtime.host import Host
+from kstate.runtime.startup import prepare_topics
 from kstate.runtime.worker import Worker
 from kstate.testing.broker import administrator
 from kstate.testing.kafka_cleaner import compact
@@ -102,6 +103,13 @@ class World:
         return f"{self.url}{mark}max_record_bytes={max_record_bytes}"
 
     # -- workers -----------------------------------------------------------------------------
+
+    def prepare(self, *processors: AnyProcessor, partitions: int = 2) -> None:
+        """Makes the topics of processors, whose workers `restart` starts: what comes until then is
+        one batch."""
+        for each in processors:
+            prepare_topics(self._logs.log, self.topics(each), partitions, partitions)
+        self._recipe = processors, {"partitions": partitions}
 
     def run(
         self,

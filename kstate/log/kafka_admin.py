@@ -78,8 +78,8 @@ class KafkaAdmin:
             raise LogUnavailable(f"{what}: no answer within {REQUEST_S:g} s") from None
 
     def _renew(self, client: AdminClient) -> None:
-        """A client whose broker was away may wait for a group's coordinator for ever, and ask with
-        the epoch of an earlier leader for ever."""
+        """A client whose broker was away may wait for a group's coordinator for ever, ask a former
+        one for ever, and ask with the epoch of an earlier leader for ever."""
         if self._client is client:  # and no other thread has done so
             self._client = client_of(AdminClient, self._properties)
 

@@ -53,9 +53,8 @@ def between_neighbours(
 
 @pytest.fixture
 def idle(world: World) -> World:
-    """A world whose worker has made the topics and stopped: what comes next is one batch."""
-    world.run(Inbox, partitions=1)
-    world.stop()
+    """A world with topics and no worker: what comes next is one batch."""
+    world.prepare(Inbox, partitions=1)
     return world
 
 
@@ -161,8 +160,7 @@ def test_a_value_that_is_no_command(idle: World, what: str) -> None:
 
 
 def test_a_command_of_another_processor(world: World) -> None:
-    world.run(Inbox, Counter, partitions=1)
-    world.stop()
+    world.prepare(Inbox, Counter, partitions=1)
     reply = between_neighbours(world, world.encoded(Counter, Look()))
     assert header(reply, "code") in ("unknown-schema", "unknown-type")
 
@@ -301,8 +299,7 @@ def test_without_a_reply_to_there_is_only_the_dead_letter(
 
 
 def test_many_bad_records_are_as_many_dead_letters(world: World) -> None:
-    world.run(Inbox)
-    world.stop()
+    world.prepare(Inbox)
     for number in range(50):
         world.produce(Inbox, b"%d" % number, key=b"%d" % number)
     world.restart()

@@ -32,6 +32,12 @@ def shell(world: World, directory: Path) -> Shell:
 
 
 @pytest.fixture
+def reading(shop: World, directory: Path) -> Shell:
+    """A shell whose log has the shop that the tests of a module only read."""
+    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
+
+
+@pytest.fixture
 def processes(directory: Path) -> Iterator[Processes]:
     """``kstate`` in processes of its own."""
     made = Processes(directory)

@@ -34,17 +34,11 @@ def shop(shared_world: World) -> World:
     return world
 
 
-@pytest.fixture
-def filled(shop: World, directory: Path) -> Shell:
-    """A shell in an empty directory, whose log has the shop."""
-    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
-
-
 # -- query ---------------------------------------------------------------------------------------
 
 
-def test_events_of_an_id_come_in_the_order_of_their_seq(filled: Shell) -> None:
-    printed = filled("query", "shop", "--id", "o-1").stdout
+def test_events_of_an_id_come_in_the_order_of_their_seq(reading: Shell) -> None:
+    printed = reading("query", "shop", "--id", "o-1").stdout
     assert re.sub(r"  \S+Z  ", " ", printed).splitlines() == [
         'o-1@1 Added item={"name": "thing", "count": 1, "size": "SMALL"}',
         'o-1@2 Added item={"name": "thing", "count": 2, "size": "SMALL"}',
@@ -52,24 +46,24 @@ def test_events_of_an_id_come_in_the_order_of_their_seq(filled: Shell) -> None:
     ]
 
 
-def test_a_class_prints_the_same_as_a_name(filled: Shell) -> None:
-    by_class, by_name = (filled("query", each).stdout for each in ("shop:Shop", "shop"))
+def test_a_class_prints_the_same_as_a_name(reading: Shell) -> None:
+    by_class, by_name = (reading("query", each).stdout for each in ("shop:Shop", "shop"))
     assert by_name
     # partitions are read side by side: their order is not promised
     assert sorted(by_class.splitlines()) == sorted(by_name.splitlines())
 
 
-def test_events_are_found_by_tag(filled: Shell) -> None:
-    found = lines(filled("query", "shop", "--tag", "many", "--json").stdout)
+def test_events_are_found_by_tag(reading: Shell) -> None:
+    found = lines(reading("query", "shop", "--tag", "many", "--json").stdout)
     assert set(places(found)) == {("o-2", 1), ("o-1", 3)}
 
 
-def test_without_a_question_every_event_is_printed(filled: Shell) -> None:
-    assert len(filled("query", "shop").stdout.splitlines()) == 6
+def test_without_a_question_every_event_is_printed(reading: Shell) -> None:
+    assert len(reading("query", "shop").stdout.splitlines()) == 6
 
 
-def test_json_has_all_that_is_known_of_an_event(filled: Shell) -> None:
-    (event,) = lines(filled("query", "shop", "--id", "o-2", "--json").stdout)
+def test_json_has_all_that_is_known_of_an_event(reading: Shell) -> None:
+    (event,) = lines(reading("query", "shop", "--id", "o-2", "--json").stdout)
     assert event["event"] == {"item": {"name": "thing", "count": 200, "size": "SMALL"}}
     assert event.keys() == {
         "persist_id", "seq", "type", "event", "tags", "at", "command_id", "partition", "offset",
@@ -77,31 +71,31 @@ def test_json_has_all_that_is_known_of_an_event(filled: Shell) -> None:
     }  # fmt: skip
 
 
-def test_the_ids_are_those_that_exist(filled: Shell) -> None:
-    assert filled("query", "shop", "--ids").stdout == "o-1\no-2\n"
-    assert lines(filled("query", "shop", "--ids", "--json").stdout) == ["o-1", "o-2"]
+def test_the_ids_are_those_that_exist(reading: Shell) -> None:
+    assert reading("query", "shop", "--ids").stdout == "o-1\no-2\n"
+    assert lines(reading("query", "shop", "--ids", "--json").stdout) == ["o-1", "o-2"]
 
 
-def test_a_limit_ends_a_query(filled: Shell) -> None:
-    assert len(filled("query", "shop", "--limit", "2").stdout.splitlines()) == 2
-    assert filled("query", "shop", "--ids", "--limit", "1").stdout == "o-1\n"
+def test_a_limit_ends_a_query(reading: Shell) -> None:
+    assert len(reading("query", "shop", "--limit", "2").stdout.splitlines()) == 2
+    assert reading("query", "shop", "--ids", "--limit", "1").stdout == "o-1\n"
 
 
-def test_a_position_goes_on_behind_its_event(filled: Shell) -> None:
-    everything = lines(filled("query", "shop", "--json").stdout)
+def test_a_position_goes_on_behind_its_event(reading: Shell) -> None:
+    everything = lines(reading("query", "shop", "--json").stdout)
     position = everything[2]["position"]
-    rest = lines(filled("query", "shop", "--json", "--after", position).stdout)
+    rest = lines(reading("query", "shop", "--json", "--after", position).stdout)
     assert sorted(places(rest)) == sorted(places(everything[3:]))
 
 
-def test_a_position_that_is_none_is_refused(filled: Shell) -> None:
-    result = filled("query", "shop", "--after", "here")
+def test_a_position_that_is_none_is_refused(reading: Shell) -> None:
+    result = reading("query", "shop", "--after", "here")
     assert result.exit_code == 3
     assert "it looks like 0:17,1:4" in result.stderr
 
 
-def test_a_followed_query_prints_what_comes(filled: Shell) -> None:
-    result = filled("query", "shop", "--id", "o-1", "--follow", "--limit", "3")
+def test_a_followed_query_prints_what_comes(reading: Shell) -> None:
+    result = reading("query", "shop", "--id", "o-1", "--follow", "--limit", "3")
     assert len(result.stdout.splitlines()) == 3
 
 
@@ -117,90 +111,90 @@ def test_a_followed_query_prints_what_comes(filled: Shell) -> None:
     ],
 )
 def test_questions_that_do_not_go_together_are_usage_errors(
-    filled: Shell, arguments: tuple[str, ...]
+    reading: Shell, arguments: tuple[str, ...]
 ) -> None:
-    assert filled("query", "shop", *arguments).exit_code == 2
+    assert reading("query", "shop", *arguments).exit_code == 2
 
 
 # -- replay --------------------------------------------------------------------------------------
 
 
-def test_a_replay_prints_the_events_of_the_given_ids(filled: Shell) -> None:
-    found = lines(filled("replay", "shop", "o-2", "o-1", "--json").stdout)
+def test_a_replay_prints_the_events_of_the_given_ids(reading: Shell) -> None:
+    found = lines(reading("replay", "shop", "o-2", "o-1", "--json").stdout)
     assert places(found) == [("o-2", 1), ("o-1", 1), ("o-1", 2), ("o-1", 3)]
 
 
-def test_a_replay_without_ids_prints_every_event(filled: Shell) -> None:
+def test_a_replay_without_ids_prints_every_event(reading: Shell) -> None:
     # partitions are read in any order
-    replayed, queried = (filled(name, "shop").stdout.splitlines() for name in ("replay", "query"))
+    replayed, queried = (reading(name, "shop").stdout.splitlines() for name in ("replay", "query"))
     assert sorted(replayed) == sorted(queried)
 
 
-def test_seqs_bound_a_replay_on_both_ends(filled: Shell) -> None:
-    found = lines(filled("replay", "shop", "--json", "--from-seq", "2", "--to-seq", "2").stdout)
+def test_seqs_bound_a_replay_on_both_ends(reading: Shell) -> None:
+    found = lines(reading("replay", "shop", "--json", "--from-seq", "2", "--to-seq", "2").stdout)
     assert set(places(found)) == {("o-1", 2), ("gone", 2)}
 
 
-def test_offsets_bound_a_replay_on_both_ends(filled: Shell) -> None:
-    everything = lines(filled("replay", "shop", "--json").stdout)
+def test_offsets_bound_a_replay_on_both_ends(reading: Shell) -> None:
+    everything = lines(reading("replay", "shop", "--json").stdout)
     offset = everything[1]["offset"]
     bounds = ("--from-offset", str(offset), "--to-offset", str(offset))
-    found = lines(filled("replay", "shop", "--json", *bounds).stdout)
+    found = lines(reading("replay", "shop", "--json", *bounds).stdout)
     assert found
     assert sorted(places(found)) == sorted(places([e for e in everything if e["offset"] == offset]))
 
 
-def test_times_bound_a_replay_on_both_ends(filled: Shell) -> None:
-    everything = lines(filled("replay", "shop", "--json").stdout)
+def test_times_bound_a_replay_on_both_ends(reading: Shell) -> None:
+    everything = lines(reading("replay", "shop", "--json").stdout)
     at = everything[2]["at"]
-    found = lines(filled("replay", "shop", "--json", "--since", at, "--until", at).stdout)
+    found = lines(reading("replay", "shop", "--json", "--since", at, "--until", at).stdout)
     assert sorted(places(found)) == sorted(places([e for e in everything if e["at"] == at]))
 
 
-def test_a_time_without_an_offset_is_utc(filled: Shell) -> None:
-    everything = lines(filled("replay", "shop", "--json").stdout)
+def test_a_time_without_an_offset_is_utc(reading: Shell) -> None:
+    everything = lines(reading("replay", "shop", "--json").stdout)
     last = max(e["at"] for e in everything)
-    found = filled("replay", "shop", "--json", "--until", last.removesuffix("Z"))
+    found = reading("replay", "shop", "--json", "--until", last.removesuffix("Z"))
     assert sorted(places(lines(found.stdout))) == sorted(places(everything))
-    assert filled("replay", "shop", "--since", "2999-01-01").stdout == ""
+    assert reading("replay", "shop", "--since", "2999-01-01").stdout == ""
 
 
-def test_a_time_that_is_none_is_a_usage_error(filled: Shell) -> None:
-    result = filled("replay", "shop", "--since", "tomorrow")
+def test_a_time_that_is_none_is_a_usage_error(reading: Shell) -> None:
+    result = reading("replay", "shop", "--since", "tomorrow")
     assert result.exit_code == 2
     assert "write it like 2026-03-01T12:00:00Z" in result.stderr
 
 
-def test_given_ids_are_shown_with_the_state_after_each_event(filled: Shell) -> None:
-    found = lines(filled("replay", "shop:Shop", "o-1", "--state", "--json").stdout)
+def test_given_ids_are_shown_with_the_state_after_each_event(reading: Shell) -> None:
+    found = lines(reading("replay", "shop:Shop", "o-1", "--state", "--json").stdout)
     assert [(e["seq"], e["state"]["total"]) for e in found] == [(1, 1), (2, 3), (3, 303)]
-    text = filled("replay", "shop:Shop", "o-2", "--state").stdout
+    text = reading("replay", "shop:Shop", "o-2", "--state").stdout
     assert "\n    = total=200 items=[" in text
 
 
-def test_a_shown_state_counts_the_events_before_the_beginning(filled: Shell) -> None:
+def test_a_shown_state_counts_the_events_before_the_beginning(reading: Shell) -> None:
     found = lines(
-        filled("replay", "shop:Shop", "o-1", "--state", "--json", "--from-seq", "3").stdout
+        reading("replay", "shop:Shop", "o-1", "--state", "--json", "--from-seq", "3").stdout
     )
     assert [(e["seq"], e["state"]["total"]) for e in found] == [(3, 303)]
 
 
-def test_without_ids_the_final_states_of_all_that_exist_are_printed(filled: Shell) -> None:
-    found = lines(filled("replay", "shop:Shop", "--state", "--json").stdout)
+def test_without_ids_the_final_states_of_all_that_exist_are_printed(reading: Shell) -> None:
+    found = lines(reading("replay", "shop:Shop", "--state", "--json").stdout)
     totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
     assert totals == {"o-1": (3, 303), "o-2": (1, 200)}
 
 
-def test_final_states_as_of_a_seq_have_what_was_deleted_later(filled: Shell) -> None:
-    found = lines(filled("replay", "shop:Shop", "--state", "--json", "--to-seq", "1").stdout)
+def test_final_states_as_of_a_seq_have_what_was_deleted_later(reading: Shell) -> None:
+    found = lines(reading("replay", "shop:Shop", "--state", "--json", "--to-seq", "1").stdout)
     totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
     assert totals == {"o-1": (1, 1), "o-2": (1, 200), "gone": (1, 3)}
 
 
-def test_final_states_as_of_a_time_end_there(filled: Shell) -> None:
-    everything = lines(filled("replay", "shop", "o-1", "--json").stdout)
+def test_final_states_as_of_a_time_end_there(reading: Shell) -> None:
+    everything = lines(reading("replay", "shop", "o-1", "--json").stdout)
     until = ("--until", everything[1]["at"])
-    found = lines(filled("replay", "shop:Shop", "--state", "--json", *until).stdout)
+    found = lines(reading("replay", "shop:Shop", "--state", "--json", *until).stdout)
     totals = {e["persist_id"]: (e["seq"], e["state"]["total"]) for e in found}
     assert totals["o-1"] == (2, 3)
 
@@ -224,27 +218,27 @@ def test_a_final_state_ends_before_the_first_event_that_is_too_late(
 @pytest.mark.parametrize(
     "bound", [("--from-seq", "2"), ("--from-offset", "1"), ("--since", "2026-01-01")]
 )
-def test_final_states_cannot_begin_later(filled: Shell, bound: tuple[str, str]) -> None:
-    result = filled("replay", "shop:Shop", "--state", *bound)
+def test_final_states_cannot_begin_later(reading: Shell, bound: tuple[str, str]) -> None:
+    result = reading("replay", "shop:Shop", "--state", *bound)
     assert result.exit_code == 2
     assert "folded from the first event on" in result.stderr
 
 
-def test_folding_needs_the_code(filled: Shell) -> None:
-    result = filled("replay", "shop", "--state")
+def test_folding_needs_the_code(reading: Shell) -> None:
+    result = reading("replay", "shop", "--state")
     assert result.exit_code == 3
     assert "write module:Class" in result.stderr
 
 
-def test_a_name_in_the_settings_has_code(filled: Shell, directory: Path) -> None:
+def test_a_name_in_the_settings_has_code(reading: Shell, directory: Path) -> None:
     (directory / "kstate.toml").write_text('processors = ["shop:Shop"]\n')
-    assert filled("replay", "shop", "--state").exit_code == 0
-    assert filled("state", "shop", "o-1", "--at-seq", "1").exit_code == 0
+    assert reading("replay", "shop", "--state").exit_code == 0
+    assert reading("state", "shop", "o-1", "--at-seq", "1").exit_code == 0
 
 
-def test_progress_never_stands_between_the_data(filled: Shell, monkeypatch: Any) -> None:
+def test_progress_never_stands_between_the_data(reading: Shell, monkeypatch: Any) -> None:
     monkeypatch.setattr("kstate.cli.progress.PERIOD_S", 0.0)
-    result = filled("replay", "shop", "--json")
+    result = reading("replay", "shop", "--json")
     assert len(lines(result.stdout)) == 6
     assert re.search(r"journal records: \d+ of about \d+ \([\d,]+/s(, .*)?\)", result.stderr)
 
@@ -252,22 +246,22 @@ def test_progress_never_stands_between_the_data(filled: Shell, monkeypatch: Any)
 # -- state ---------------------------------------------------------------------------------------
 
 
-def test_the_owner_tells_the_state(filled: Shell) -> None:
-    result = filled("state", "shop", "o-2", "--json")
+def test_the_owner_tells_the_state(reading: Shell) -> None:
+    result = reading("state", "shop", "o-2", "--json")
     assert json.loads(result.stdout)["total"] == 200
 
 
-def test_an_id_without_events_has_its_initial_state(filled: Shell) -> None:
-    assert filled("state", "shop", "new").stdout == "total=0 items=[] notes=null\n"
+def test_an_id_without_events_has_its_initial_state(reading: Shell) -> None:
+    assert reading("state", "shop", "new").stdout == "total=0 items=[] notes=null\n"
 
 
-def test_a_state_of_the_past_is_folded(filled: Shell) -> None:
-    result = filled("state", "shop:Shop", "o-1", "--at-seq", "2", "--json")
+def test_a_state_of_the_past_is_folded(reading: Shell) -> None:
+    result = reading("state", "shop:Shop", "o-1", "--at-seq", "2", "--json")
     assert json.loads(result.stdout)["total"] == 3
 
 
-def test_a_state_that_is_not_reached_yet_says_where_the_entity_is(filled: Shell) -> None:
-    result = filled("state", "shop:Shop", "o-1", "--at-seq", "9")
+def test_a_state_that_is_not_reached_yet_says_where_the_entity_is(reading: Shell) -> None:
+    result = reading("state", "shop:Shop", "o-1", "--at-seq", "9")
     assert result.exit_code == 3
     assert result.stderr == "kstate: 'o-1' is at seq 3, it has no seq 9 yet\n"
 
@@ -282,7 +276,7 @@ def test_without_a_worker_the_state_now_times_out(shell: Shell, world: World) ->
 
 
 def test_the_flag_comes_before_the_environment_and_the_file(
-    filled: Shell, shop: World, directory: Path
+    reading: Shell, shop: World, directory: Path
 ) -> None:
     (directory / "kstate.toml").write_text('log = "sqlite:file.db"\n')
     elsewhere = shell_on({"KSTATE_LOG": "sqlite:environment.db", "KSTATE_PREFIX": shop.prefix})
@@ -291,8 +285,8 @@ def test_the_flag_comes_before_the_environment_and_the_file(
     assert elsewhere("query", "shop", "--log", shop.url).exit_code == 0
 
 
-def test_a_settings_file_can_be_named(filled: Shell, directory: Path) -> None:
+def test_a_settings_file_can_be_named(reading: Shell, directory: Path) -> None:
     (directory / "other.toml").write_text('processors = ["shop:Shop"]\n')
-    shown = filled("replay", "shop", "--state", "--config", "other.toml")
+    shown = reading("replay", "shop", "--state", "--config", "other.toml")
     assert shown.exit_code == 0
-    assert filled("query", "shop", "--config", "none.toml").exit_code == 3
+    assert reading("query", "shop", "--config", "none.toml").exit_code == 3

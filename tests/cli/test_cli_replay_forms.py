@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import pytest
 from click.testing import Result
-from shells import Shell, shell_on
+from shells import Shell
 from shop import Cancel, Put, Shop
 from world import World
 
@@ -39,12 +39,6 @@ def shop(shared_world: World) -> World:
     shared_world.run(Shop)
     fill(shared_world)
     return shared_world
-
-
-@pytest.fixture
-def reading(shop: World, directory: Path) -> Shell:
-    """The shop of all tests that only read."""
-    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
 
 
 def lines(result: Result) -> list[Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from shells import Shell, shell_on
+from shells import Shell
 from shop import Put, Shop
 from world import World
 
@@ -37,17 +36,12 @@ def shop(shared_world: World) -> World:
     return world
 
 
-@pytest.fixture
-def filled(shop: World, directory: Path) -> Shell:
-    return shell_on({"KSTATE_LOG": shop.url, "KSTATE_PREFIX": shop.prefix})
-
-
 @pytest.mark.parametrize("arguments", READS, ids=" ".join)
 def test_what_takes_long_is_told(
-    filled: Shell, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    reading: Shell, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kstate.cli.progress.PERIOD_S", 0.0)
-    result = filled(*arguments)
+    result = reading(*arguments)
     assert result.exit_code == 0, result.output
     what = "dead letters" if "dead-letters" in arguments else "journal records"
     assert re.search(rf"^{what}: \d+ of about \d+ \(", result.stderr, re.MULTILINE)
@@ -55,15 +49,15 @@ def test_what_takes_long_is_told(
 
 
 @pytest.mark.parametrize("arguments", READS, ids=" ".join)
-def test_what_is_short_is_not(filled: Shell, arguments: tuple[str, ...]) -> None:
-    result = filled(*arguments)
+def test_what_is_short_is_not(reading: Shell, arguments: tuple[str, ...]) -> None:
+    result = reading(*arguments)
     assert result.exit_code == 0, result.output
     assert "of about" not in result.stderr
 
 
-def test_who_follows_has_no_end(filled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_follows_has_no_end(reading: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kstate.cli.progress.PERIOD_S", 0.0)
-    result = filled("query", "shop", "--follow", "--limit", "2")
+    result = reading("query", "shop", "--follow", "--limit", "2")
     assert len(result.stdout.splitlines()) == 2
     assert "of about" not in result.stderr
 
