@@ -256,7 +256,7 @@ class World:
 
     def read(self, topic: str) -> list[Record]:
         """Every committed record of a topic, in the order of partition and offset."""
-        return sorted(self._logs.read(topic), key=lambda r: (r.partition, r.offset))
+        return self._logs.read(topic)
 
     def journal(self, processor: AnyProcessor) -> list[Record]:
         return self.read(self.topics(processor).journal)

@@ -194,7 +194,7 @@ class World:
         return records, chunk
 
     def read(self, topic: str, log: Log | None = None) -> list[Record]:
-        """All committed records of a topic, by a reader that nobody else uses meanwhile.
+        """All committed records of a topic, in the order of partition and offset.
 
         A transaction that is still open is waited for: one that was committed may be seen as
         committed only a moment later.
@@ -203,7 +203,8 @@ class World:
         targets = {partition: ends.end for partition, ends in log.ends(topic).items()}
         with _lent(self._readers.setdefault(log, []), log.reader) as reader:
             reader.assign(topic, dict.fromkeys(targets, 0))
-            return self.drain(reader, targets)[0]
+            records, _ = self.drain(reader, targets)
+        return sorted(records, key=lambda record: (record.partition, record.offset))
 
     def values(self, topic: str) -> list[bytes | None]:
         """The values of all committed records of a topic."""
