@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -27,6 +28,10 @@ pytest.register_assert_rewrite(
 
 from pages import Shell  # noqa: E402
 from world import LOGS, World  # noqa: E402 - after its asserts are known to be rewritten
+
+# who runs this in the background of a script has SIGINT ignored, and so would what tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # brokers and registries live for minutes here: to compile their code well costs more than it saves
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
