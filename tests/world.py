@@ -36,6 +36,9 @@ from kstate.wiring import build_workers, open_log
 PATIENCE_S = 20.0
 """How long something that must happen may take; none of it is ever waited for in full."""
 
+ASKING_S = 0.05
+"""The longest pause between two looks that ask the log: a broker has others to serve."""
+
 AnyProcessor = type[Processor[Any]]
 
 
@@ -187,15 +190,19 @@ class World:
         return self._run.workers[processor.name]
 
     def until(
-        self, condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        patience_s: float = PATIENCE_S,
+        longest_pause_s: float = 0.002,
     ) -> None:
-        """Waits until the condition holds."""
+        """Waits until the condition holds; the pauses between two looks grow."""
         deadline = time.monotonic() + patience_s
         pause_s = 0.002
         while not condition():
             assert time.monotonic() < deadline, f"never happened: {what}"
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.05)
+            pause_s = min(2 * pause_s, longest_pause_s)
 
     def settled(self, processor: AnyProcessor) -> None:
         """Waits until every command on the processor's topic was processed."""
@@ -217,7 +224,7 @@ class World:
             last.update((each.partition, each.offset) for each in self.read(topics.commands))
             return processed()
 
-        self.until(done, "all commands were processed")
+        self.until(done, "all commands were processed", longest_pause_s=ASKING_S)
 
     # -- the client --------------------------------------------------------------------------
 
@@ -350,7 +357,7 @@ class World:
             found.extend(r for r in self.replies(processor) if r.key == command_id)
             return bool(found)
 
-        self.until(replied, "a reply came")
+        self.until(replied, "a reply came", longest_pause_s=ASKING_S)
         return found[0]
 
     def close(self) -> None:

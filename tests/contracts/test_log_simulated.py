@@ -16,10 +16,14 @@ from kstate.testing.simulated_group import NO_GENERATION
 from kstate.testing.simulated_log import SimulatedLog
 
 
+TRANSACTION_S = 3_600.0
+"""Each look moves the clock: while a thread is kept waiting, another one's looks are minutes."""
+
+
 class TestSimulatedLog(LogContract, AwayPromises):
     @pytest.fixture(autouse=True)
     def _cluster(self) -> None:
-        self.cluster = Cluster()
+        self.cluster = Cluster(transaction_timeout_s=TRANSACTION_S)
         self.is_away = False
 
     def open_log(self, directory: Path) -> SimulatedLog:
@@ -66,9 +70,8 @@ class TestSimulatedLogWithLateMarkers(TestSimulatedLog):
     @pytest.fixture(autouse=True)
     def _cluster(self) -> None:
         delays = iter(range(10_000))
-        # each look moves the clock: while a thread is kept waiting, another one's looks are minutes
         self.cluster = Cluster(
-            transaction_timeout_s=600.0,
+            transaction_timeout_s=TRANSACTION_S,
             delay_s=lambda where: next(delays) % 5 * 0.07 * where.startswith("t-"),
         )
         self.is_away = False

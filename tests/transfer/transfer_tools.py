@@ -88,15 +88,15 @@ def import_(log: Log, target: World, directory: Path, partitions: int | None = N
 def story(world: World, bank: Any, accounts: list[str] = ACCOUNTS) -> None:
     """A past with tags, transfers, fees, a deleted account, and many accounts with few events."""
     for account in accounts:
-        world.client.cast(bank, account, Deposit(100))
+        world.call(bank, account, Deposit(100))
     for number in range(13):
-        world.client.cast(bank, accounts[0], Withdraw(1 + number % 3))
-    for _ in range(7):
-        world.client.cast(bank, accounts[4], Deposit(1))
+        world.call(bank, accounts[0], Withdraw(1 + number % 3))
     world.call(bank, accounts[1], Deposit(LARGE))
     world.call(bank, accounts[1], Transfer(accounts[2], 40))
     world.call(bank, accounts[3], Withdraw(100))
     world.call(bank, accounts[3], Close())
+    for _ in range(7):
+        world.call(bank, accounts[4], Deposit(1))
     try:
         world.call(bank, accounts[5], Withdraw(1_000_000))
     except Rejected:
