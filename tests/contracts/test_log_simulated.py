@@ -15,7 +15,6 @@ from kstate.testing.simulated_cluster import Cluster
 from kstate.testing.simulated_group import NO_GENERATION
 from kstate.testing.simulated_log import SimulatedLog
 
-
 TRANSACTION_S = 3_600.0
 """Each look moves the clock: while a thread is kept waiting, another one's looks are minutes."""
 
