@@ -6,7 +6,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -81,23 +81,20 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return made
 
 
-@contextmanager
-def _world(url: str, directory: Path) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        # how long threads sleep where nothing wakes them: it decides how soon a test is over
-        patch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
-        patch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
-        patch.setattr("kstate.replies.WAIT_S", 0.02)
-        patch.setattr("kstate.query.scan.WAIT_S", 0.02)
-        patch.setattr("kstate.query.tail.WAIT_S", 0.02)
-        with closing(World(url, directory)) as made:
-            yield made
+def _in_haste(patch: pytest.MonkeyPatch) -> None:
+    """How long threads sleep where nothing wakes them: it decides how soon a test is over."""
+    patch.setattr("kstate.runtime.worker.IDLE_S", 0.05)
+    patch.setattr("kstate.runtime.worker.RETRY_S", 0.02)
+    patch.setattr("kstate.replies.WAIT_S", 0.02)
+    patch.setattr("kstate.query.scan.WAIT_S", 0.02)
+    patch.setattr("kstate.query.tail.WAIT_S", 0.02)
 
 
 @pytest.fixture
-def world(url: str, tmp_path: Path) -> Iterator[World]:
+def world(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A log of this test's own, with workers to start and a client to speak to them."""
-    with _world(url, tmp_path) as made:
+    _in_haste(monkeypatch)
+    with closing(World(url, tmp_path)) as made:
         yield made
 
 
@@ -105,10 +102,13 @@ def world(url: str, tmp_path: Path) -> Iterator[World]:
 def shared_world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """A log for all tests of a module that write nothing: what they read is put there once."""
+    """A log for all tests of a module that change nothing: what they read is put there once."""
     directory = tmp_path_factory.mktemp("world")
-    with _world(LOGS[request.param](request, directory), directory) as made:
-        yield made
+    url = LOGS[request.param](request, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        _in_haste(patch)
+        with closing(World(url, directory)) as made:
+            yield made
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ class World:
         patience_s: float = PATIENCE_S,
         longest_pause_s: float = 0.002,
     ) -> None:
-        """Waits until the condition holds; the pauses between two looks grow."""
+        """Waits until the condition holds; the pauses between looks double up to the longest."""
         deadline = time.monotonic() + patience_s
         pause_s = 0.002
         while not condition():

@@ -166,7 +166,7 @@ class Recovery:
         finds tells nothing of the log."""
         try:
             return self._known and self._member.committed(self._partition) != self._stands
-        except LogUnavailable:  # one of their transactions is open
+        except LogUnavailable:  # one of their transactions is open; or nothing can be learned now
             return True
 
     def _await_progress(self) -> Generator[bool, None, None]:

@@ -49,7 +49,10 @@ def write(
 def _lent(kept: list[_Part], made: Callable[[], _Part]) -> Iterator[_Part]:
     """A part that is kept for whoever comes next, unless something went wrong: a connection takes
     longer than most that is asked of it."""
-    part = kept.pop() if kept else made()
+    try:
+        part = kept.pop()
+    except IndexError:  # it was not looked before: another thread may take the last one
+        part = made()
     try:
         yield part
     except BaseException:
